@@ -1,0 +1,10 @@
+//! What the masters decide, as values in and values out.
+//!
+//! Nothing in here reads a clock, opens a socket or waits: time, randomness and the answers of the database
+//! come in as parameters, so that the same code runs in production, in the simulator and under the model
+//! checker.
+
+pub mod clock;
+pub mod election;
+pub mod masters;
+pub mod vault;

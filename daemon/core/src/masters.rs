@@ -1,0 +1,98 @@
+//! Who of the masters is still there, judged by sequence numbers that stand still.
+//!
+//! A database outage makes nobody gone: silence is counted only between the observer's own acknowledged
+//! heartbeats, and anew after any failure of them.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use crate::election::HolderId;
+
+/// Between two heartbeats of a master.
+pub const HEARTBEAT_EVERY: Duration = Duration::from_secs(1);
+
+/// How many intervals a sequence number must stand still until its master counts as lost.
+const INTERVALS_TO_LOSE: u32 = 3;
+
+/// What an observer remembers of the heartbeats of all masters.
+#[derive(Clone, Debug, Default)]
+pub struct Roll {
+    entries: HashMap<HolderId, Entry>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Entry {
+    seq: u64,
+    moved_at: Duration,
+}
+
+impl Roll {
+    /// Takes in what a read showed, which followed an acknowledged heartbeat of the observer's own. `now` is
+    /// monotonic time.
+    pub fn read(&mut self, now: Duration, seen: impl IntoIterator<Item = (HolderId, u64)>) {
+        let before = std::mem::take(&mut self.entries);
+        self.entries = seen
+            .into_iter()
+            .map(|(id, seq)| {
+                let entry = before
+                    .get(&id)
+                    .filter(|entry| entry.seq == seq)
+                    .copied()
+                    .unwrap_or(Entry { seq, moved_at: now });
+                (id, entry)
+            })
+            .collect();
+    }
+
+    /// A heartbeat of the observer or its read failed: whatever stood still before proves nothing.
+    pub fn failed(&mut self) {
+        self.entries.clear();
+    }
+
+    /// How long ago a master was seen to move, if it was seen since the last failure.
+    #[must_use]
+    pub fn silent_for(&self, now: Duration, id: HolderId) -> Option<Duration> {
+        Some(now.saturating_sub(self.entries.get(&id)?.moved_at))
+    }
+
+    /// Whether a master counts as lost. Who was never seen does not.
+    #[must_use]
+    pub fn is_lost(&self, now: Duration, id: HolderId) -> bool {
+        self.silent_for(now, id).is_some_and(|silence| silence >= HEARTBEAT_EVERY * INTERVALS_TO_LOSE)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const A: HolderId = HolderId::from_bytes([1; 16]);
+
+    fn at(seconds: u64) -> Duration {
+        Duration::from_secs(seconds)
+    }
+
+    #[test]
+    fn who_stands_still_over_three_intervals_is_lost_and_moving_brings_it_back() {
+        let mut roll = Roll::default();
+        for second in 0..3 {
+            roll.read(at(second), [(A, 7)]);
+            assert!(!roll.is_lost(at(second), A));
+        }
+        roll.read(at(3), [(A, 7)]);
+        assert!(roll.is_lost(at(3), A));
+        roll.read(at(4), [(A, 8)]);
+        assert!(!roll.is_lost(at(4), A));
+    }
+
+    #[test]
+    fn after_a_failure_silence_is_counted_anew() {
+        let mut roll = Roll::default();
+        roll.read(at(0), [(A, 7)]);
+        roll.read(at(2), [(A, 7)]);
+        roll.failed();
+        roll.read(at(62), [(A, 7)]);
+        assert!(!roll.is_lost(at(64), A));
+        assert!(roll.is_lost(at(65), A));
+    }
+}

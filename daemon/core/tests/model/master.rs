@@ -1,0 +1,178 @@
+//! A master's process: the production state machine, and the loop around it that production has as well.
+
+use std::time::Duration;
+
+use kontena_core::election::{
+    Acting, Answer, Candidate, Command, Election, HolderId, Input, Lane, RaiseAnswer, State, Term,
+};
+
+use crate::database::{Breach, Database};
+use crate::rules::Aside;
+use crate::setting::Setting;
+use crate::time::{NOW, Rate};
+
+/// What a process that ended was called. One run has one restart at most, so that one such name is enough.
+pub(crate) const DEAD: HolderId = HolderId::from_bytes([0; 16]);
+
+/// What the process in this slot is called. Names are compared for equality only, so that a process after a
+/// restart can have the name of the slot again, once all that is left of the one before is called [`DEAD`].
+pub(crate) fn holder(slot: usize) -> HolderId {
+    const NAMES: [HolderId; 3] =
+        [HolderId::from_bytes([1; 16]), HolderId::from_bytes([2; 16]), HolderId::from_bytes([3; 16])];
+    NAMES[slot]
+}
+
+/// One of the three masters.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) struct Master {
+    /// How fast its clocks go.
+    pub(crate) rate: Rate,
+    /// Whether its process runs.
+    pub(crate) health: Health,
+    /// What production remembers.
+    pub(crate) state: State,
+    /// How far the call in the lease lane is.
+    pub(crate) lease: Flight<Answer>,
+    /// How far the call in the fence lane is.
+    pub(crate) fence: Flight<RaiseAnswer>,
+    /// Monotonic time at which the call in the fence lane was sent.
+    pub(crate) raise_sent_at: Duration,
+    /// What wrong rules keep.
+    pub(crate) aside: Aside,
+}
+
+/// Whether a process runs.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Health {
+    /// It does what is due.
+    Up,
+    /// It stands still while its clocks go on.
+    Paused,
+    /// It ended, and its successor was not started yet.
+    Down,
+}
+
+/// How far a call is.
+#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Flight<A> {
+    /// There is none.
+    Idle,
+    /// The process was paused after the clock was read and before the request left.
+    Unsent,
+    /// The request is on its way, and is dealt with before time goes on.
+    Fresh,
+    /// A raise whose first half was made: the earlier leaders' sessions have ended.
+    Freed,
+    /// The request is on its way, for as long as it likes.
+    Held,
+    /// The answer is on its way, for as long as it likes, or waits for a paused process.
+    Answered(A),
+    /// Nothing will come.
+    Lost,
+}
+
+impl<A> Flight<A> {
+    /// Whether something has to happen before time goes on.
+    pub(crate) fn urgent(&self) -> bool {
+        matches!(self, Self::Fresh | Self::Freed)
+    }
+
+    /// Whether nothing but the caller's own limit can end the call.
+    pub(crate) fn undisturbed(&self) -> bool {
+        matches!(self, Self::Idle | Self::Lost)
+    }
+}
+
+/// The reasons for which a process wakes up by itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(crate) enum Due {
+    /// The call in the lease lane took too long.
+    LeaseLimit,
+    /// The call in the fence lane took too long.
+    FenceLimit,
+    /// The election asked to be woken.
+    Timer,
+}
+
+impl Master {
+    /// A process that has just started.
+    pub(crate) fn new(setting: Setting, rate: Rate, wall_ahead: i32) -> Self {
+        Self {
+            rate,
+            health: Health::Up,
+            state: Election::new(candidate(setting, 0), NOW).state,
+            lease: Flight::Idle,
+            fence: Flight::Idle,
+            raise_sent_at: NOW.monotonic,
+            aside: Aside { wall_ahead, shelved: None },
+        }
+    }
+
+    /// The production machine in its current state.
+    fn election(&self, setting: Setting, slot: usize) -> Election {
+        Election { candidate: candidate(setting, slot), state: self.state.clone() }
+    }
+
+    /// Under which term this master acts now, paused or not.
+    pub(crate) fn acting(&self, setting: Setting) -> Option<Acting> {
+        if self.health == Health::Down {
+            return None;
+        }
+        setting.rules.acting(&self.election(setting, 0))
+    }
+
+    /// What is due by the own clock, whether or not the process runs.
+    pub(crate) fn due(&self, setting: Setting, due: Due) -> bool {
+        let passed = |since: Duration, limit: Duration| NOW.monotonic.saturating_sub(since) >= limit;
+        match due {
+            Due::LeaseLimit => self
+                .state
+                .call
+                .as_ref()
+                .is_some_and(|call| passed(call.sent_at.monotonic, setting.timing.call_limit)),
+            Due::FenceLimit => {
+                self.state.raising.is_some() && passed(self.raise_sent_at, setting.timing.raise_call_limit)
+            }
+            Due::Timer => self.election(setting, 0).next_wake(NOW) == Some(Duration::ZERO),
+        }
+    }
+
+    /// Takes in an input and sends what the election wants sent.
+    pub(crate) fn step(&mut self, slot: usize, setting: Setting, database: &mut Database, input: Input) {
+        match input {
+            Input::Answered(_) => self.lease = Flight::Idle,
+            Input::RaiseAnswered(_) => self.fence = Flight::Idle,
+            _ => {}
+        }
+        let mut election = self.election(setting, slot);
+        let commands = setting.rules.step(&mut election, &mut self.aside, database.renewed_at, input);
+        self.state = election.state;
+        for command in commands {
+            let free = match command.lane() {
+                Lane::Lease => std::mem::replace(&mut self.lease, Flight::Fresh) == Flight::Idle,
+                Lane::Fence => {
+                    self.raise_sent_at = NOW.monotonic;
+                    std::mem::replace(&mut self.fence, Flight::Fresh) == Flight::Idle
+                }
+            };
+            if !free {
+                database.breach = Some(Breach::LaneOccupied);
+            }
+        }
+    }
+
+    /// The command under way in the lease lane.
+    pub(crate) fn command(&self) -> Command {
+        self.state.call.as_ref().map_or(Command::Look, |call| call.command.clone())
+    }
+
+    /// The term of the raise under way in the fence lane.
+    pub(crate) fn raising(&self) -> Term {
+        self.state.raising.unwrap_or_default()
+    }
+}
+
+/// The production parameters of the master in this slot. Only [`Election::step`] uses the name in it.
+fn candidate(setting: Setting, slot: usize) -> Candidate {
+    Candidate { id: holder(slot), timing: setting.timing }
+}

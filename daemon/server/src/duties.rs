@@ -1,0 +1,82 @@
+//! What only the leader does. Each duty takes no input: it reads the world, decides, and writes through the
+//! fenced writer, by a timer and when it is poked. One owner starts them when acting begins and ends them when
+//! it ends.
+
+mod history;
+mod masters;
+mod original_lock;
+mod owner;
+mod probe;
+
+use std::time::Duration;
+
+use futures_util::future::BoxFuture;
+use kontena_core::election::Term;
+use kontena_store::{Batch, Effect, Failure, Store, WriteError, WriterHandle};
+use thiserror::Error;
+use tokio::sync::watch;
+
+pub(crate) use owner::{DutyStatus, Owner, Statuses};
+
+use crate::heartbeat::Picture;
+
+/// The limit of a duty's single read.
+const READ_LIMIT: Duration = Duration::from_secs(2);
+
+/// What a duty works with.
+#[derive(Clone)]
+pub(crate) struct Leader {
+    /// The term it acts under.
+    pub(crate) term: Term,
+    pub(crate) store: Store,
+    pub(crate) writer: WriterHandle,
+    pub(crate) picture: watch::Receiver<Picture>,
+}
+
+impl Leader {
+    /// Commits `effects` behind the fence, all or none.
+    async fn commit(&self, duty: &'static str, effects: Vec<Effect>) -> Result<(), WriteError> {
+        self.writer.commit(Batch { duty, term: self.term, effects }).await
+    }
+}
+
+/// Why a run of a duty did not do its work. The next run tries again.
+#[derive(Debug, Error)]
+pub(crate) enum DutyError {
+    #[error("cannot read: {0}")]
+    Read(#[from] Failure),
+    #[error("cannot write: {0}")]
+    Write(#[from] WriteError),
+    #[error("not done within {0:?}")]
+    Late(Duration),
+}
+
+/// One duty.
+pub(crate) trait Duty: Send + Sync + 'static {
+    /// Its name in the API and in the writer's batches.
+    fn name(&self) -> &'static str;
+
+    /// From the end of one run to the start of the next.
+    fn every(&self) -> Duration;
+
+    /// How long a run may take.
+    fn deadline(&self) -> Duration {
+        Duration::from_secs(5)
+    }
+
+    /// Does what is to be done now, and says what that was.
+    fn run<'a>(&'a self, leader: &'a Leader) -> BoxFuture<'a, Result<String, DutyError>>;
+}
+
+/// All duties of a leader.
+pub(crate) fn all(probe_every: Option<Duration>) -> Vec<Box<dyn Duty>> {
+    let mut duties: Vec<Box<dyn Duty>> = vec![
+        Box::new(history::History),
+        Box::new(masters::EndedMasters),
+        Box::new(original_lock::HoldOriginalLock::default()),
+    ];
+    if let Some(every) = probe_every {
+        duties.push(Box::new(probe::Probe::new(every)));
+    }
+    duties
+}

@@ -1,0 +1,7 @@
+//! Runs the election: carries out its commands, and publishes what this master may do.
+
+mod driver;
+mod leadership;
+
+pub use driver::{Driver, Request, Requests, RequestsReceiver};
+pub use leadership::{Leadership, Publisher, Standing, View};

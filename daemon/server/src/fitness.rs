@@ -1,0 +1,100 @@
+//! Whether this master may stand: only when the database is what it must be and the vault key is the shared
+//! one. Until the database answers, nothing is known, and the master waits for it.
+
+use std::time::Duration;
+
+use kontena_store::{Failure, Store};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::election::{Request, Requests};
+use crate::settings::Settings;
+
+/// The limit of each question to the database.
+const CALL_LIMIT: Duration = Duration::from_secs(3);
+/// Before the next try while the database does not answer.
+const RETRY: Duration = Duration::from_millis(500);
+/// Before the next look at a database that is not what it must be.
+const RETRY_UNFIT: Duration = Duration::from_secs(5);
+
+/// What is known of the fitness of this master.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Fitness {
+    /// The database has not answered yet.
+    Unknown(String),
+    /// It must not stand.
+    Unfit(String),
+    /// It may stand.
+    Fit,
+}
+
+/// Finds out, and tells the election; ends when the master is fit.
+pub(crate) async fn establish(
+    store: Store,
+    settings: Settings,
+    requests: Requests,
+    fitness: watch::Sender<Fitness>,
+    cancel: CancellationToken,
+) {
+    loop {
+        let found = match examine(&store, &settings).await {
+            Ok(Ok(())) => Fitness::Fit,
+            Ok(Err(reason)) => Fitness::Unfit(reason),
+            Err(failure) => Fitness::Unknown(format!("the database does not answer: {failure}")),
+        };
+        let changed = std::mem::discriminant(&found) != std::mem::discriminant(&*fitness.borrow())
+            || matches!(&found, Fitness::Unfit(_)) && *fitness.borrow() != found;
+        if changed {
+            match &found {
+                Fitness::Fit => tracing::info!(eligible = settings.eligible, "the database is fit for use"),
+                Fitness::Unfit(reason) => tracing::error!("this master does not stand: {reason}"),
+                Fitness::Unknown(reason) => tracing::warn!("waiting for the database: {reason}"),
+            }
+        }
+        let wait = match &found {
+            Fitness::Fit => {
+                fitness.send_replace(found);
+                if !requests.send(Request::Eligible(settings.eligible)) {
+                    tracing::error!("the election has ended");
+                }
+                return;
+            }
+            Fitness::Unfit(_) => RETRY_UNFIT,
+            Fitness::Unknown(_) => RETRY,
+        };
+        fitness.send_replace(found);
+        tokio::select! {
+            () = cancel.cancelled() => return,
+            () = tokio::time::sleep(wait) => {}
+        }
+    }
+}
+
+async fn examine(store: &Store, settings: &Settings) -> Result<Result<(), String>, Failure> {
+    let facts = match store.examine(CALL_LIMIT).await? {
+        Ok(facts) => facts,
+        Err(unfit) => return Ok(Err(unfit.to_string())),
+    };
+    if let Some(proof) = &settings.vault_proof
+        && !store.sentinel().agrees(proof, CALL_LIMIT).await?
+    {
+        return Ok(Err(
+            "the vault key is not the one this database was set up with: copy [vault] from another master's \
+             configuration"
+                .to_owned(),
+        ));
+    }
+    for index in store.ensure_indexes(CALL_LIMIT).await? {
+        tracing::warn!(collection = index.collection, failure = %index.failure, "an index cannot be made");
+    }
+    if settings.probe_every.is_some() {
+        store.ensure_probe().await?;
+    }
+    tracing::info!(
+        version = facts.version,
+        replica_set = facts.replica_set,
+        members = facts.members,
+        "connected"
+    );
+    Ok(Ok(()))
+}

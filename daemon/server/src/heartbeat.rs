@@ -1,0 +1,179 @@
+//! Each master tells the others every second that it is there, and reads what they tell.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kontena_core::clock::Clock;
+use kontena_core::election::{HolderId, Term};
+use kontena_core::masters::{HEARTBEAT_EVERY, Roll};
+use kontena_store::{CommandCounter, Failure, MasterRow, Masters};
+use tokio::sync::watch;
+use tokio_util::sync::CancellationToken;
+
+use crate::clock::SystemClock;
+use crate::election::{Leadership, Standing};
+use crate::fitness::Fitness;
+use crate::settings::Settings;
+use crate::trace::Trace;
+
+/// The longest wait for a heartbeat to be acknowledged.
+const LIMIT: Duration = Duration::from_millis(900);
+
+/// What the last heartbeat showed.
+#[derive(Clone, Debug)]
+pub(crate) struct Picture {
+    /// The rows of all masters.
+    pub(crate) rows: Vec<MasterRow>,
+    /// Who of them moves.
+    pub(crate) roll: Roll,
+    /// Monotonic time of the last heartbeat that was acknowledged and read back.
+    pub(crate) refreshed_at: Option<Duration>,
+    /// Why the last one failed, if it did.
+    pub(crate) failure: Option<String>,
+}
+
+impl Picture {
+    pub(crate) fn blank() -> Self {
+        Self { rows: Vec::new(), roll: Roll::default(), refreshed_at: None, failure: None }
+    }
+
+    /// Whether the database answered lately enough to serve requests.
+    pub(crate) fn is_fresh(&self, now: Duration) -> bool {
+        self.refreshed_at.is_some_and(|at| now.saturating_sub(at) < HEARTBEAT_EVERY * 4)
+    }
+
+    /// Masters that would take over from `me`.
+    pub(crate) fn successors(&self, now: Duration, me: HolderId) -> impl Iterator<Item = &MasterRow> {
+        self.rows.iter().filter(move |row| {
+            row.id != me
+                && row.eligible
+                && !row.ended
+                && !row.draining
+                && row.unfit.is_none()
+                && !self.roll.is_lost(now, row.id)
+        })
+    }
+}
+
+/// What a heartbeat is made from.
+pub(crate) struct Heartbeat {
+    pub(crate) id: HolderId,
+    pub(crate) url: String,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) masters: Masters,
+    pub(crate) leadership: Leadership<SystemClock>,
+    pub(crate) fitness: watch::Receiver<Fitness>,
+    pub(crate) draining: watch::Receiver<bool>,
+    pub(crate) picture: watch::Sender<Picture>,
+    pub(crate) trace: Trace,
+    pub(crate) counter: CommandCounter,
+}
+
+impl Heartbeat {
+    /// Beats each second, and at once when something changes that others want to know. The last beat tells that
+    /// this master has ended.
+    pub(crate) async fn run(mut self, cancel: CancellationToken) {
+        let mut views = self.leadership.watch();
+        let mut rtt = None;
+        let mut interval = tokio::time::interval(HEARTBEAT_EVERY);
+        interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        let mut told = self.row(None, false);
+        loop {
+            tokio::select! {
+                () = cancel.cancelled() => break,
+                _ = interval.tick() => {}
+                Ok(()) = views.changed() => {
+                    let row = self.row(rtt, false);
+                    if (row.term, row.acting) == (told.term, told.acting) {
+                        continue;
+                    }
+                }
+                Ok(()) = self.draining.changed() => {}
+                Ok(()) = self.fitness.changed() => {}
+            }
+            told = self.row(rtt, false);
+            let sent_at = SystemClock.now().monotonic;
+            let outcome = self.beat(&told).await;
+            let now = SystemClock.now();
+            if let Ok(after_write) = &outcome {
+                rtt = Some(after_write.acknowledged_at.saturating_sub(sent_at));
+            }
+            self.publish(now.monotonic, outcome.map(|beat| beat.rows));
+            self.trace.commands(self.counter.count(), now.boottime);
+        }
+        if let Err(failure) = self.masters.beat(&self.row(rtt, true), LIMIT).await {
+            tracing::debug!(%failure, "the last heartbeat was not written");
+        }
+    }
+
+    async fn beat(&self, row: &MasterRow) -> Result<Beat, Failure> {
+        let limited = async {
+            self.masters.beat(row, LIMIT).await?;
+            let acknowledged_at = SystemClock.now().monotonic;
+            Ok(Beat { acknowledged_at, rows: self.masters.all(LIMIT).await? })
+        };
+        match tokio::time::timeout(LIMIT, limited).await {
+            Ok(outcome) => outcome,
+            Err(_) => Err(Failure::Unknown {
+                message: format!("no answer from the database within {LIMIT:?}"),
+                transient: false,
+                commit_unknown: false,
+            }),
+        }
+    }
+
+    fn publish(&self, now: Duration, outcome: Result<Vec<MasterRow>, Failure>) {
+        self.picture.send_modify(|picture| match outcome {
+            Ok(rows) => {
+                picture.roll.read(now, rows.iter().filter(|row| !row.ended).map(|row| (row.id, row.seq)));
+                picture.rows = rows;
+                picture.refreshed_at = Some(now);
+                if let Some(failure) = picture.failure.take() {
+                    tracing::info!(failure, "the database answers again");
+                }
+            }
+            Err(failure) => {
+                picture.roll.failed();
+                if picture.failure.is_none() {
+                    tracing::warn!(%failure, "the database does not answer");
+                }
+                picture.failure = Some(failure.to_string());
+            }
+        });
+    }
+
+    fn row(&self, mongo_rtt: Option<Duration>, ended: bool) -> MasterRow {
+        let (term, acting): (Option<Term>, bool) = match self.leadership.view().standing {
+            Standing::Acting(term) => (Some(term), true),
+            Standing::Elected(term) => (Some(term), false),
+            Standing::Following | Standing::Releasing(_) => (None, false),
+        };
+        let unfit = match &*self.fitness.borrow() {
+            Fitness::Unfit(reason) | Fitness::Unknown(reason) => Some(reason.clone()),
+            Fitness::Fit => None,
+        };
+        MasterRow {
+            id: self.id,
+            name: self.settings.name.clone(),
+            url: self.url.clone(),
+            version: self.settings.version.clone(),
+            term,
+            acting,
+            agents: 0,
+            mongo_rtt,
+            fingerprint: self.settings.fingerprint.clone(),
+            eligible: self.settings.eligible,
+            unfit,
+            draining: *self.draining.borrow(),
+            ended,
+            warnings: Vec::new(),
+            seq: 0,
+            started_at: 0,
+        }
+    }
+}
+
+struct Beat {
+    acknowledged_at: Duration,
+    rows: Vec<MasterRow>,
+}

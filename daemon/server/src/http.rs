@@ -1,0 +1,59 @@
+//! The HTTP interface.
+
+mod access;
+mod cluster;
+mod health;
+
+use std::sync::Arc;
+
+use axum::Router;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use axum::routing::{get, post};
+use axum::{Json, middleware};
+use kontena_core::election::HolderId;
+use kontena_store::LeaderHistory;
+use kontena_wire::cluster::Refusal;
+use tokio::sync::watch;
+
+pub use access::Admission;
+
+use crate::clock::SystemClock;
+use crate::duties::Statuses;
+use crate::election::{Leadership, Requests};
+use crate::fitness::Fitness;
+use crate::heartbeat::Picture;
+use crate::settings::Settings;
+
+/// What the handlers work with.
+#[derive(Clone)]
+pub(crate) struct Api {
+    pub(crate) id: HolderId,
+    pub(crate) settings: Arc<Settings>,
+    pub(crate) leadership: Leadership<SystemClock>,
+    pub(crate) requests: Requests,
+    pub(crate) history: LeaderHistory,
+    pub(crate) fitness: watch::Receiver<Fitness>,
+    pub(crate) draining: watch::Receiver<bool>,
+    pub(crate) picture: watch::Receiver<Picture>,
+    pub(crate) statuses: Statuses,
+}
+
+/// The routes for clients that came in by `admission`.
+pub(crate) fn router(api: Api, admission: Admission) -> Router {
+    let administration = Router::new()
+        .route("/v1/cluster", get(cluster::show))
+        .route("/v1/cluster/step-down", post(cluster::step_down))
+        .layer(middleware::from_fn_with_state((api.clone(), admission), access::administrators_only));
+    Router::new()
+        .route("/livez", get(health::livez))
+        .route("/readyz", get(health::readyz))
+        .route("/leader", get(health::leader))
+        .merge(administration)
+        .with_state(api)
+}
+
+/// An answer that says what is wrong and what to do.
+fn refusal(status: StatusCode, error: impl Into<String>) -> Response {
+    (status, Json(Refusal { error: error.into(), ask: None })).into_response()
+}

@@ -1,0 +1,192 @@
+//! The logical master as one of its masters sees it, and what an administrator may ask of it.
+
+use std::time::Duration;
+
+use axum::Json;
+use axum::extract::State;
+use axum::http::StatusCode;
+use axum::response::{IntoResponse, Response};
+use kontena_core::clock::Clock;
+use kontena_core::election::{EndReason, SitOut};
+use kontena_store::{HistoryRow, MasterRow, Person};
+use kontena_wire::cluster::{self, Cluster, Master, MasterState, Refusal, StepDown};
+
+use super::{Api, refusal};
+use crate::clock::SystemClock;
+use crate::election::{Request, Standing};
+use crate::heartbeat::Picture;
+
+/// The limit of each read from the database.
+const READ_LIMIT: Duration = Duration::from_secs(2);
+/// How many of the latest terms are told.
+const HISTORY: i64 = 20;
+/// How long a step-down may take to be acknowledged.
+const STEP_DOWN_LIMIT: Duration = Duration::from_secs(5);
+
+pub(super) async fn show(State(api): State<Api>) -> Response {
+    let reads = async {
+        let reign = api.history.reign(READ_LIMIT).await?;
+        let history = api.history.latest(HISTORY, READ_LIMIT).await?;
+        Ok::<_, kontena_store::Failure>((reign, history))
+    };
+    // What is known without the database is told without it.
+    let (reign, history) = match tokio::time::timeout(READ_LIMIT, reads).await {
+        Ok(Ok(read)) => read,
+        Ok(Err(_)) | Err(_) => (None, Vec::new()),
+    };
+    let now = SystemClock.now().monotonic;
+    let picture = api.picture.borrow().clone();
+    let own_acting = api.leadership.acting();
+    let leader = reign.as_ref().and_then(|reign| {
+        let id = reign.holder?;
+        let row = picture.rows.iter().find(|row| row.id == id);
+        let acting = if id == api.id {
+            own_acting == Some(reign.term)
+        } else {
+            row.is_some_and(|row| {
+                row.acting && row.term == Some(reign.term) && !picture.roll.is_lost(now, id)
+            })
+        };
+        Some(cluster::Leader {
+            id: id.to_string(),
+            name: reign.name.clone(),
+            url: row.map(|row| row.url.clone()),
+            term: reign.term.0,
+            since: rfc3339(reign.since),
+            acting,
+        })
+    });
+    let term = reign
+        .map_or_else(|| api.leadership.view().seen.map_or(0, |lease| lease.version.term.0), |r| r.term.0);
+    let mut rows: Vec<&MasterRow> = picture.rows.iter().filter(|row| !row.ended).collect();
+    rows.sort_by_key(|row| (row.started_at, row.id));
+    Json(Cluster {
+        version: api.settings.version.clone(),
+        compat_version: api.settings.compat_version.clone(),
+        term,
+        leader,
+        agents: cluster::Agents { connected: rows.iter().map(|row| row.agents).sum(), total: 0 },
+        masters: rows.into_iter().map(|row| master(&api, &picture, now, row)).collect(),
+        duties: duties(&api),
+        history: history.into_iter().map(reign_body).collect(),
+    })
+    .into_response()
+}
+
+pub(super) async fn step_down(State(api): State<Api>, body: Option<Json<StepDown>>) -> Response {
+    let Json(StepDown { force }) = body.unwrap_or_default();
+    let Some(term) = api.leadership.acting() else {
+        let picture = api.picture.borrow();
+        let leader = picture.rows.iter().find(|row| row.acting && !row.ended).map(|row| row.url.clone());
+        let error = "this master does not lead: ask the one that does".to_owned();
+        return (StatusCode::CONFLICT, Json(Refusal { error, ask: leader })).into_response();
+    };
+    let now = SystemClock.now().monotonic;
+    if !force && api.picture.borrow().successors(now, api.id).next().is_none() {
+        return refusal(
+            StatusCode::CONFLICT,
+            "no other master could take over: start one, or step down with force",
+        );
+    }
+    let mut views = api.leadership.watch();
+    let request = Request::Renounce { reason: EndReason::SteppedDown, sit_out: SitOut::UntilOtherTerm };
+    if !api.requests.send(request) {
+        return refusal(StatusCode::SERVICE_UNAVAILABLE, "the election does not take requests: try again");
+    }
+    let stepped_down = views.wait_for(|view| view.standing == Standing::Following);
+    match tokio::time::timeout(STEP_DOWN_LIMIT, stepped_down).await {
+        Ok(_) => {
+            tracing::info!(%term, "stepped down by request");
+            StatusCode::NO_CONTENT.into_response()
+        }
+        Err(_) => refusal(
+            StatusCode::GATEWAY_TIMEOUT,
+            "this master acts no more, but the database did not acknowledge it: the lease ends by itself",
+        ),
+    }
+}
+
+fn master(api: &Api, picture: &Picture, now: Duration, row: &MasterRow) -> Master {
+    let mut warnings = row.warnings.clone();
+    warnings.extend(row.unfit.clone());
+    if row.fingerprint != api.settings.fingerprint {
+        warnings.push(format!(
+            "its shared settings differ from those of {}: compare their configuration files",
+            api.settings.name
+        ));
+    }
+    Master {
+        id: row.id.to_string(),
+        name: row.name.clone(),
+        url: row.url.clone(),
+        version: row.version.clone(),
+        state: state(api, picture, now, row),
+        started_at: rfc3339(row.started_at),
+        last_seen_ms: picture.roll.silent_for(now, row.id).map(millis),
+        agents: row.agents,
+        mongo_rtt_ms: row.mongo_rtt.map(|rtt| (rtt.as_secs_f64() * 1e6).round() / 1e3),
+        fingerprint: row.fingerprint.clone(),
+        warnings,
+    }
+}
+
+fn state(api: &Api, picture: &Picture, now: Duration, row: &MasterRow) -> MasterState {
+    let (elected, acting) =
+        if row.id == api.id { own_standing(api) } else { (row.term.is_some(), row.acting) };
+    if row.id != api.id && picture.roll.is_lost(now, row.id) {
+        MasterState::Lost
+    } else if row.draining {
+        MasterState::Draining
+    } else if acting {
+        MasterState::Acting
+    } else if elected {
+        MasterState::Elected
+    } else if row.unfit.is_some() {
+        MasterState::Unfit
+    } else if row.eligible {
+        MasterState::Standby
+    } else {
+        MasterState::Ineligible
+    }
+}
+
+/// The own row is up to a heartbeat old; the election is not.
+fn own_standing(api: &Api) -> (bool, bool) {
+    let elected = matches!(api.leadership.view().standing, Standing::Elected(_) | Standing::Acting(_));
+    (elected, api.leadership.acting().is_some())
+}
+
+fn duties(api: &Api) -> Vec<cluster::Duty> {
+    let duty = |(name, status): (&str, crate::duties::DutyStatus)| cluster::Duty {
+        name: name.to_owned(),
+        state: status.state,
+        last_run_at: status.last_run_at.map(rfc3339),
+        last_result: status.last_result,
+        next_run_at: status.next_run_at.map(rfc3339),
+        runs: status.runs,
+        failures: status.failures,
+    };
+    api.statuses.all().into_iter().map(duty).collect()
+}
+
+fn reign_body(row: HistoryRow) -> cluster::Reign {
+    let HistoryRow { term, from, to, reason, gap, at } = row;
+    let person = |Person { id, name }: Person| cluster::Person { id, name };
+    cluster::Reign {
+        term: term.0,
+        from: from.map(person),
+        to: person(to),
+        reason: reason.map(|reason| reason.name().to_owned()),
+        gap_ms: gap.map(millis),
+        at: rfc3339(at),
+    }
+}
+
+fn millis(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
+}
+
+/// Milliseconds since 1970 as people read them.
+fn rfc3339(millis: i64) -> String {
+    jiff::Timestamp::from_millisecond(millis).map_or_else(|_| "unknown".to_owned(), |at| format!("{at:.3}"))
+}

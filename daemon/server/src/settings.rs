@@ -1,0 +1,68 @@
+//! Everything a master is told, checked. Where it comes from is the daemon's business.
+
+use std::fmt;
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use kontena_core::election::Timing;
+use kontena_store::DatabaseUri;
+use secrecy::{ExposeSecret, SecretString};
+use subtle::ConstantTimeEq;
+
+/// The settings of one master.
+#[derive(Clone, Debug)]
+pub struct Settings {
+    /// Of the program.
+    pub version: String,
+    /// Of the original, as announced to command lines and agents.
+    pub compat_version: String,
+    /// How this host is named to people.
+    pub name: String,
+    /// Where the database is.
+    pub database: DatabaseUri,
+    /// Where other masters and people reach the HTTP API of this one. None: as bound.
+    pub advertise: Option<String>,
+    /// The times of the election.
+    pub timing: Timing,
+    /// Whether this master may lead.
+    pub eligible: bool,
+    /// Who may use the administration over TCP. None: nobody.
+    pub admin_token: Option<AdminToken>,
+    /// What only the right vault key can yield. None: without a vault.
+    pub vault_proof: Option<String>,
+    /// Of the settings that all masters must share.
+    pub fingerprint: String,
+    /// How long a stopping master goes on serving after it gave up the lease.
+    pub drain_grace: Duration,
+    /// How often the probe duty runs, if it does.
+    pub probe_every: Option<Duration>,
+    /// Where to record when this master acted, for measurements.
+    pub trace: Option<PathBuf>,
+    /// Where the HTTP API listens.
+    pub listen: SocketAddr,
+}
+
+/// A secret that lets its bearer administer.
+#[derive(Clone)]
+pub struct AdminToken(SecretString);
+
+impl AdminToken {
+    /// Takes the secret.
+    #[must_use]
+    pub fn new(secret: SecretString) -> Self {
+        Self(secret)
+    }
+
+    /// Compares in a time that does not depend on where the two differ.
+    #[must_use]
+    pub fn matches(&self, offered: &str) -> bool {
+        self.0.expose_secret().as_bytes().ct_eq(offered.as_bytes()).into()
+    }
+}
+
+impl fmt::Debug for AdminToken {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("AdminToken(..)")
+    }
+}

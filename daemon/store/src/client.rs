@@ -1,0 +1,175 @@
+//! Connections to the database: three clients with different patience, because a busy pool must not delay a
+//! renewal, and a waiting change stream must not occupy a connection that a request needs.
+
+use std::fmt;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use mongodb::event::EventHandler;
+use mongodb::event::command::CommandEvent;
+use mongodb::options::{Acknowledgment, ClientOptions, ReadConcern, WriteConcern};
+use mongodb::{Client, Database};
+use secrecy::{ExposeSecret, SecretString};
+use thiserror::Error;
+
+use crate::{LeaderHistory, Masters, OriginalLock, Sentinel};
+
+/// The name under which the server lists our connections.
+const APP_NAME: &str = "kontena-master";
+
+/// Where the database is, secret included. It never shows in `Debug`.
+#[derive(Clone)]
+pub struct DatabaseUri(SecretString);
+
+impl DatabaseUri {
+    /// The text, for the one file that the release program needs.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        self.0.expose_secret()
+    }
+}
+
+impl From<SecretString> for DatabaseUri {
+    fn from(text: SecretString) -> Self {
+        Self(text)
+    }
+}
+
+impl fmt::Debug for DatabaseUri {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("DatabaseUri(..)")
+    }
+}
+
+/// What a client is for, which decides how patient it is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// Calls on the lease and the fence: each is tried again soon by its own loop.
+    Lease,
+    /// Change streams: patient, with many waiting connections.
+    Streams,
+    /// Everything else.
+    Main,
+}
+
+/// The address of the database cannot be used.
+#[derive(Debug, Error)]
+pub enum ConnectionError {
+    /// The driver does not understand the address.
+    #[error("mongodb.uri cannot be used: {0}")]
+    Uri(String),
+    /// The address names no database.
+    #[error(
+        "mongodb.uri names no database: put its name behind the hosts, as in \
+         mongodb://host1,host2/kontena_server?replicaSet=rs0"
+    )]
+    NoDatabase,
+}
+
+/// Counts the commands that the driver sends, monitoring not included.
+#[derive(Clone, Debug, Default)]
+pub struct CommandCounter(Arc<AtomicU64>);
+
+impl CommandCounter {
+    /// How many commands were sent so far.
+    #[must_use]
+    pub fn count(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn handler(&self) -> EventHandler<CommandEvent> {
+        let count = Arc::clone(&self.0);
+        EventHandler::callback(move |event| {
+            if let CommandEvent::Started(_) = event {
+                count.fetch_add(1, Ordering::Relaxed);
+            }
+        })
+    }
+}
+
+/// One client and its database.
+#[derive(Clone, Debug)]
+pub struct Store {
+    client: Client,
+    database: Database,
+}
+
+impl Store {
+    /// Makes a client. Nothing is connected yet, so this succeeds without a database. The background tasks of
+    /// the client belong to the runtime that calls.
+    pub async fn open(
+        uri: &DatabaseUri,
+        purpose: Purpose,
+        counter: &CommandCounter,
+    ) -> Result<Self, ConnectionError> {
+        let mut options = ClientOptions::parse(uri.expose())
+            .await
+            .map_err(|error| ConnectionError::Uri(error.to_string()))?;
+        let name = options.default_database.clone().ok_or(ConnectionError::NoDatabase)?;
+        options.app_name.get_or_insert_with(|| APP_NAME.to_owned());
+        options.command_event_handler = Some(counter.handler());
+        options.write_concern = Some(WriteConcern::builder().w(Acknowledgment::Majority).build());
+        options.read_concern = Some(ReadConcern::majority());
+        match purpose {
+            Purpose::Lease => {
+                options.retry_writes = Some(false);
+                options.retry_reads = Some(false);
+                // A monitor gives up a dead socket after the sum of the next two.
+                options.heartbeat_freq = Some(Duration::from_millis(500));
+                options.connect_timeout = Some(Duration::from_millis(500));
+                options.server_selection_timeout = Some(Duration::from_secs(1));
+                options.min_pool_size = Some(2);
+            }
+            Purpose::Streams => options.max_pool_size = Some(40),
+            Purpose::Main => {
+                options.server_selection_timeout = Some(Duration::from_secs(5));
+                options.max_pool_size = Some(50);
+            }
+        }
+        let client =
+            Client::with_options(options).map_err(|error| ConnectionError::Uri(error.to_string()))?;
+        let database = client.database(&name);
+        Ok(Self { client, database })
+    }
+
+    /// The masters' heartbeats.
+    #[must_use]
+    pub fn masters(&self) -> Masters {
+        Masters::new(self.database.clone())
+    }
+
+    /// Who led when.
+    #[must_use]
+    pub fn leader_history(&self) -> LeaderHistory {
+        LeaderHistory::new(self.database.clone())
+    }
+
+    /// The lock of the original's election.
+    #[must_use]
+    pub fn original_lock(&self) -> OriginalLock {
+        OriginalLock::new(self.database.clone())
+    }
+
+    /// The proof of the vault key.
+    #[must_use]
+    pub fn sentinel(&self) -> Sentinel {
+        Sentinel::new(self.database.clone())
+    }
+
+    /// Ends the client's connections and background tasks; waits for them at most for `limit`.
+    pub async fn close(self, limit: Duration) {
+        let Self { client, database } = self;
+        drop(database);
+        // What is still open after the limit ends with the process.
+        let _ended_in_time = tokio::time::timeout(limit, client.shutdown().immediate(true)).await;
+    }
+
+    pub(crate) fn client(&self) -> &Client {
+        &self.client
+    }
+
+    pub(crate) fn database(&self) -> &Database {
+        &self.database
+    }
+}

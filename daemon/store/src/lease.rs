@@ -1,0 +1,202 @@
+//! The lease: `leases {_id: "leader", ...}`.
+//!
+//! Every write is a compare-and-set, acknowledged by a majority. An answer that did not come is `Unknown`; a
+//! write that matched nothing is `Refused`. Times in the document come from the database's clock, are for
+//! people only, and decide nothing.
+
+use std::time::Duration;
+
+use kontena_core::election::{
+    Answer, Command, EndReason, HolderId, Lease, LeaseStore, PROTOCOL, RaiseAnswer, Term, Timing, Version,
+};
+use mongodb::Database;
+use mongodb::bson::{Bson, Document, doc};
+
+use crate::client::Store;
+use crate::command::{Failure, counter, find_first, stored, write};
+use crate::fence;
+use crate::session::SessionId;
+
+pub(crate) const LEASES: &str = "leases";
+pub(crate) const LEADER: &str = "leader";
+
+/// Who takes and holds the lease.
+#[derive(Clone, Debug)]
+pub struct LeaseParty {
+    /// This process.
+    pub holder: HolderId,
+    /// Its host's name, for people.
+    pub name: String,
+    /// The session of its fenced writer.
+    pub session: SessionId,
+    /// The limits of its calls.
+    pub timing: Timing,
+}
+
+/// The lease and the fence in a real database.
+#[derive(Debug)]
+pub struct MongoLease {
+    database: Database,
+    party: LeaseParty,
+}
+
+impl MongoLease {
+    /// The lease in `store`, on behalf of `party`.
+    #[must_use]
+    pub fn new(store: &Store, party: LeaseParty) -> Self {
+        Self { database: store.database().clone(), party }
+    }
+
+    async fn look(&self) -> Result<Option<Lease>, Failure> {
+        let limit = self.party.timing.call_limit;
+        let found = find_first(&self.database, LEASES, doc! { "_id": LEADER }, "linearizable", limit).await?;
+        found.as_ref().map(parse).transpose()
+    }
+
+    async fn create(&self) -> Result<(), Failure> {
+        let limit = self.party.timing.call_limit;
+        let fence =
+            find_first(&self.database, fence::FENCES, doc! { "_id": LEADER }, "majority", limit).await?;
+        let term = fence.as_ref().and_then(|fence| counter(fence, "term")).unwrap_or(0);
+        let command = doc! { "insert": LEASES, "documents": [{
+            "_id": LEADER,
+            "protocol": PROTOCOL,
+            "term": stored(term),
+            "seq": stored(0),
+            "holder": Bson::Null,
+            "ttl_ms": ttl_ms(self.party.timing.ttl),
+        }] };
+        write(&self.database, command, limit).await.map(drop)
+    }
+
+    async fn update(&self, filter: Document, pipeline: Vec<Document>) -> Result<bool, Failure> {
+        let command = doc! { "update": LEASES, "updates": [{ "q": filter, "u": pipeline }] };
+        Ok(write(&self.database, command, self.party.timing.call_limit).await? > 0)
+    }
+
+    async fn acquire(&self, observed: Version, term: Term, ttl: Duration) -> Result<bool, Failure> {
+        let filter = doc! { "_id": LEADER, "term": stored(observed.term.0), "seq": stored(observed.seq) };
+        let silent = doc! {
+            "term": "$term", "holder": "$holder", "name": "$name", "reason": EndReason::Expired.name(),
+            "at": "$renewed_at",
+        };
+        let set = doc! { "$set": {
+            "previous": { "$cond": [
+                { "$eq": [{ "$type": "$holder" }, "string"] }, silent, { "$ifNull": ["$released", Bson::Null] },
+            ] },
+            "protocol": PROTOCOL,
+            "term": stored(term.0),
+            "seq": { "$add": ["$seq", stored(1)] },
+            "holder": self.party.holder.to_string(),
+            "name": { "$literal": &self.party.name },
+            "ttl_ms": ttl_ms(ttl),
+            "renewed_at": "$$NOW",
+            "acquired_at": "$$NOW",
+        } };
+        self.update(filter, vec![set, doc! { "$unset": "released" }]).await
+    }
+
+    async fn renew(&self, term: Term, ttl: Duration) -> Result<bool, Failure> {
+        let filter = doc! { "_id": LEADER, "term": stored(term.0), "holder": self.party.holder.to_string() };
+        let set = doc! { "$set": {
+            "seq": { "$add": ["$seq", stored(1)] },
+            "ttl_ms": ttl_ms(ttl),
+            "renewed_at": "$$NOW",
+        } };
+        self.update(filter, vec![set]).await
+    }
+
+    async fn release(&self, term: Term, reason: EndReason) -> Result<bool, Failure> {
+        let filter = doc! { "_id": LEADER, "term": stored(term.0), "holder": self.party.holder.to_string() };
+        self.update(filter, vec![released(reason)]).await
+    }
+}
+
+impl LeaseStore for MongoLease {
+    async fn execute(&self, command: Command) -> Answer {
+        let done = match command {
+            Command::Look => {
+                return match self.look().await {
+                    Ok(lease) => Answer::Seen(lease),
+                    Err(failure) => unknown("look", &failure),
+                };
+            }
+            Command::Create => match self.create().await {
+                Err(Failure::Duplicate) => Ok(false),
+                created => created.map(|()| true),
+            },
+            Command::Acquire { observed, term, ttl } => self.acquire(observed, term, ttl).await,
+            Command::Renew { term, ttl } => self.renew(term, ttl).await,
+            Command::Release { term, reason } => self.release(term, reason).await,
+            Command::Raise { .. } => Err(Failure::unknown("a raise is not a call on the lease")),
+        };
+        match done {
+            Ok(true) => Answer::Applied,
+            Ok(false) => Answer::Refused,
+            Err(failure) => unknown("write", &failure),
+        }
+    }
+
+    async fn raise(&self, term: Term) -> RaiseAnswer {
+        let limit = self.party.timing.raise_call_limit;
+        match fence::raise(&self.database, term, self.party.session, limit).await {
+            Ok(answer) => answer,
+            Err(failure) => {
+                tracing::debug!(%failure, %term, "the fence was not raised");
+                RaiseAnswer::Unknown
+            }
+        }
+    }
+}
+
+/// Gives the lease back on behalf of a process that is dead, whatever term it held. Its session is ended too,
+/// so that nothing it left open blocks its successor. Returns whether it held the lease.
+pub async fn release_by_holder(
+    store: &Store,
+    holder: HolderId,
+    session: SessionId,
+    limit: Duration,
+) -> Result<bool, Failure> {
+    let filter = doc! { "_id": LEADER, "holder": holder.to_string() };
+    let command =
+        doc! { "update": LEASES, "updates": [{ "q": filter, "u": [released(EndReason::Crashed)] }] };
+    let held = write(store.database(), command, limit).await? > 0;
+    fence::kill_sessions(store.database(), &[session]).await?;
+    Ok(held)
+}
+
+/// What turns a held lease into a free one. The sequence number moves too, so that whoever watches notices.
+fn released(reason: EndReason) -> Document {
+    doc! { "$set": {
+        "released": {
+            "term": "$term", "holder": "$holder", "name": "$name", "reason": reason.name(), "at": "$$NOW",
+        },
+        "holder": Bson::Null,
+        "seq": { "$add": ["$seq", stored(1)] },
+    } }
+}
+
+fn ttl_ms(ttl: Duration) -> Bson {
+    stored(u64::try_from(ttl.as_millis()).unwrap_or(u64::MAX))
+}
+
+fn unknown(what: &'static str, failure: &Failure) -> Answer {
+    tracing::debug!(%failure, what, "no answer from the lease");
+    Answer::Unknown
+}
+
+fn parse(document: &Document) -> Result<Lease, Failure> {
+    let invalid = |key: &str| Failure::unknown(format!("the lease has no valid {key}"));
+    let number = |key: &str| counter(document, key).ok_or_else(|| invalid(key));
+    let holder = match document.get("holder") {
+        None | Some(Bson::Null) => None,
+        Some(Bson::String(text)) => Some(text.parse().map_err(|_| invalid("holder"))?),
+        Some(_) => return Err(invalid("holder")),
+    };
+    Ok(Lease {
+        protocol: u32::try_from(number("protocol")?).map_err(|_| invalid("protocol"))?,
+        version: Version { term: Term(number("term")?), seq: number("seq")? },
+        holder,
+        ttl: Duration::from_millis(number("ttl_ms")?),
+    })
+}

@@ -1,0 +1,193 @@
+//! The bodies of `/v1/cluster`, `/leader` and `/readyz`.
+
+use serde::{Deserialize, Serialize};
+
+/// The answer to `GET /v1/cluster`: the logical master as the asked master sees it.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
+pub struct Cluster {
+    /// Of the program that answers.
+    pub version: String,
+    /// The version of the original that its API announces.
+    pub compat_version: String,
+    /// The current or last term.
+    pub term: u64,
+    /// Who holds the lease.
+    pub leader: Option<Leader>,
+    /// All masters that are known, the oldest first.
+    pub masters: Vec<Master>,
+    /// The agents of all masters.
+    pub agents: Agents,
+    /// What the leader does, as this master knows it.
+    pub duties: Vec<Duty>,
+    /// The latest terms, the newest first.
+    pub history: Vec<Reign>,
+}
+
+/// Who holds the lease.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub struct Leader {
+    /// The start of its process.
+    pub id: String,
+    /// Its host's name.
+    pub name: String,
+    /// Where its API is reached.
+    pub url: Option<String>,
+    /// The term it holds.
+    pub term: u64,
+    /// When the term began, RFC 3339.
+    pub since: String,
+    /// Whether it is known to act.
+    pub acting: bool,
+}
+
+/// One master.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
+pub struct Master {
+    /// The start of its process.
+    pub id: String,
+    /// Its host's name.
+    pub name: String,
+    /// Where its API is reached.
+    pub url: String,
+    /// Of its program.
+    pub version: String,
+    /// What it is right now.
+    pub state: MasterState,
+    /// RFC 3339.
+    pub started_at: String,
+    /// Milliseconds since the answering master saw it move. None if it has not yet.
+    pub last_seen_ms: Option<u64>,
+    /// Agents connected to it.
+    pub agents: u64,
+    /// Its heartbeat's last round trip to the database, in milliseconds.
+    pub mongo_rtt_ms: Option<f64>,
+    /// Of the settings that all masters must share.
+    pub fingerprint: String,
+    /// What an administrator should know.
+    pub warnings: Vec<String>,
+}
+
+/// What a master is.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum MasterState {
+    /// It leads, and its effects are in force.
+    Acting,
+    /// It holds the lease and does not act yet.
+    Elected,
+    /// It would take over.
+    Standby,
+    /// Its configuration keeps it from standing.
+    Ineligible,
+    /// It is about to stop.
+    Draining,
+    /// Something is wrong with it; the warnings say what.
+    Unfit,
+    /// It has not been heard of.
+    Lost,
+}
+
+/// Counts of agents.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub struct Agents {
+    /// With a session on some master.
+    pub connected: u64,
+    /// Known at all.
+    pub total: u64,
+}
+
+/// One duty of the leader.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub struct Duty {
+    /// Its name.
+    pub name: String,
+    /// What it does right now.
+    pub state: DutyState,
+    /// RFC 3339.
+    pub last_run_at: Option<String>,
+    /// What the last run said of itself.
+    pub last_result: Option<String>,
+    /// RFC 3339.
+    pub next_run_at: Option<String>,
+    /// Since this process started.
+    pub runs: u64,
+    /// Those of them that failed.
+    pub failures: u64,
+}
+
+/// What a duty does right now.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum DutyState {
+    /// This master does not lead.
+    Off,
+    /// Until its time comes or something pokes it.
+    Waiting,
+    /// At work.
+    Running,
+}
+
+/// How a term began.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub struct Reign {
+    /// The term.
+    pub term: u64,
+    /// Who led before.
+    pub from: Option<Person>,
+    /// Who leads in it.
+    pub to: Person,
+    /// Why the term before ended: released, crashed, expired, `stepped_down` or resigned.
+    pub reason: Option<String>,
+    /// Milliseconds from the end of the earlier lease to the start of this one.
+    pub gap_ms: Option<u64>,
+    /// When it began, RFC 3339.
+    pub at: String,
+}
+
+/// A master as it is named in the history.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub struct Person {
+    /// The start of its process.
+    pub id: String,
+    /// Its host's name.
+    pub name: String,
+}
+
+/// The body of `POST /v1/cluster/step-down`.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct StepDown {
+    /// Even if nobody could take over.
+    #[serde(default)]
+    pub force: bool,
+}
+
+/// The answer of `GET /leader`.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub struct LeaderAnswer {
+    /// Whether the asked master acts as the leader. Only then the status is 200.
+    pub acting: bool,
+    /// The term it acts under.
+    pub term: Option<u64>,
+    /// The asked master.
+    pub id: String,
+}
+
+/// The answer of `GET /readyz`.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub struct Readiness {
+    /// Whether requests should be sent here. Only then the status is 200.
+    pub ready: bool,
+    /// Why not.
+    pub reasons: Vec<String>,
+}
+
+/// The body of every refusal.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub struct Refusal {
+    /// What is wrong and what to do.
+    pub error: String,
+    /// Where to ask instead, when another master must answer.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ask: Option<String>,
+}

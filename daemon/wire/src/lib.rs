@@ -1,0 +1,3 @@
+//! What travels: the bodies of the HTTP interface, as types that both ends share.
+
+pub mod cluster;

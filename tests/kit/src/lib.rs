@@ -1,0 +1,9 @@
+//! Real parts for the tests: the masters are tested against the database server itself and real
+//! sockets, because the promises worth testing are exactly those that a mock would merely repeat.
+
+mod keeper;
+pub mod master;
+pub mod mongod;
+mod ports;
+pub mod relay;
+mod scratch;

@@ -1,0 +1,113 @@
+//! Carries the messages of one connection, as late as the relay is told.
+
+use std::io;
+use std::net::{Ipv4Addr, TcpListener};
+use std::sync::Arc;
+use std::time::Duration;
+
+use tokio::io::AsyncWriteExt;
+use tokio::net::TcpStream;
+use tokio::net::tcp::{OwnedReadHalf, OwnedWriteHalf};
+use tokio::sync::{mpsc, watch};
+use tokio::time::{Instant, sleep, sleep_until};
+
+use super::message;
+use super::rename::Rename;
+
+/// How many messages may be on their way before the sender has to wait.
+const ON_THE_WAY: usize = 64;
+/// After a connection could not be accepted.
+const ACCEPT_AGAIN: Duration = Duration::from_millis(10);
+
+/// What is done to the traffic now.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Control {
+    pub(super) cut: bool,
+    pub(super) delay: Duration,
+    /// Connections end when it moves on.
+    pub(super) epoch: u64,
+}
+
+type Controlled = watch::Receiver<Control>;
+
+/// Serves the connections to one member.
+pub(super) async fn accept(
+    port: u16,
+    listener: TcpListener,
+    rename: Arc<Rename>,
+    control: Controlled,
+) -> io::Result<()> {
+    let listener = tokio::net::TcpListener::from_std(listener)?;
+    loop {
+        match listener.accept().await {
+            Ok((client, _)) => {
+                tokio::spawn(connection(client, port, rename.clone(), control.clone()));
+            }
+            // It passes, as a lack of file descriptors does; a relay that gave up would look like a
+            // cut.
+            Err(_) => sleep(ACCEPT_AGAIN).await,
+        }
+    }
+}
+
+/// Ends on its own or when the relay's connections are closed.
+async fn connection(client: TcpStream, port: u16, rename: Arc<Rename>, control: Controlled) {
+    let epoch = control.borrow().epoch;
+    let mut closing = control.clone();
+    tokio::select! {
+        // Its error is what ended the connection, and both sides see it end.
+        _ = both_ways(client, port, &rename, control) => {}
+        _ = closing.wait_for(|now| now.epoch != epoch) => {}
+    }
+}
+
+async fn both_ways(client: TcpStream, port: u16, rename: &Rename, mut control: Controlled) -> io::Result<()> {
+    uncut(&mut control).await?;
+    let server = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await?;
+    // The relay adds the delay it is told and no other.
+    client.set_nodelay(true)?;
+    server.set_nodelay(true)?;
+    let (from_client, to_client) = client.into_split();
+    let (from_server, to_server) = server.into_split();
+    tokio::try_join!(
+        one_way(from_client, to_server, |_| {}, control.clone()),
+        one_way(from_server, to_client, |message| rename.apply(message), control),
+    )?;
+    Ok(())
+}
+
+/// An end of the source, even a reset one, reaches the sink after what was sent before it, and not
+/// during a cut.
+async fn one_way(
+    mut source: OwnedReadHalf,
+    mut sink: OwnedWriteHalf,
+    change: impl Fn(&mut [u8]),
+    mut control: Controlled,
+) -> io::Result<()> {
+    let (sender, mut receiver) = mpsc::channel(ON_THE_WAY);
+    let reading = async move {
+        while let Ok(mut message) = message::read(&mut source).await {
+            change(&mut message);
+            if sender.send((Instant::now(), message)).await.is_err() {
+                break;
+            }
+        }
+        Ok(())
+    };
+    let writing = async {
+        while let Some((sent, message)) = receiver.recv().await {
+            let delay = control.borrow().delay;
+            sleep_until(sent + delay).await;
+            uncut(&mut control).await?;
+            sink.write_all(&message).await?;
+        }
+        uncut(&mut control).await?;
+        sink.shutdown().await
+    };
+    tokio::try_join!(reading, writing)?;
+    Ok(())
+}
+
+async fn uncut(control: &mut Controlled) -> io::Result<()> {
+    control.wait_for(|now| !now.cut).await.map(drop).map_err(io::Error::other)
+}

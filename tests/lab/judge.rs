@@ -1,0 +1,179 @@
+//! Judges a run from outside: by the database's own order of events, and by what the masters say of themselves.
+
+use std::collections::{BTreeMap, HashMap};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use futures_util::StreamExt;
+use kontena_testkit::mongod::ReplicaSet;
+use mongodb::Client;
+use mongodb::bson::{Bson, Document, doc};
+use mongodb::change_stream::ChangeStream;
+use mongodb::change_stream::event::{ChangeStreamEvent, OperationType};
+use mongodb::options::FullDocumentType;
+use tokio::sync::watch;
+use tokio::task::JoinHandle;
+
+use crate::clock;
+
+/// How many rows a probe batch has.
+const PARTS: u64 = 3;
+
+/// Watches the database of the masters for as long as it lives.
+pub(crate) struct Judge {
+    record: Arc<Mutex<Record>>,
+    latest: watch::Receiver<Latest>,
+    task: JoinHandle<()>,
+    client: Client,
+}
+
+/// The last probe batch that was seen whole.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Latest {
+    pub(crate) term: u64,
+    pub(crate) batch: u64,
+    /// When it was seen, by boot time.
+    pub(crate) at: Duration,
+}
+
+/// All that was seen.
+#[derive(Debug, Default)]
+struct Record {
+    fence: u64,
+    stale_effects: u64,
+    batches: HashMap<(u64, u64), u64>,
+    /// When the first batch of each term was seen whole.
+    first_of_term: BTreeMap<u64, Duration>,
+    failure: Option<String>,
+}
+
+impl Judge {
+    /// Begins to watch the database `name` of `set`.
+    pub(crate) async fn start(set: &ReplicaSet, name: &str) -> Result<Self> {
+        let client = Client::with_uri_str(set.uri(name)).await?;
+        let pipeline = [doc! { "$match": { "ns.coll": { "$in": ["probe", "fences"] } } }];
+        let stream = client
+            .database(name)
+            .watch()
+            .pipeline(pipeline)
+            .full_document(FullDocumentType::UpdateLookup)
+            .await
+            .context("cannot watch the database")?;
+        let record = Arc::new(Mutex::new(Record::default()));
+        let (sender, latest) = watch::channel(Latest::default());
+        let task = tokio::spawn(follow(stream, Arc::clone(&record), sender));
+        Ok(Self { record, latest, task, client })
+    }
+
+    /// The last whole batch.
+    pub(crate) fn latest(&self) -> Latest {
+        *self.latest.borrow()
+    }
+
+    /// Waits for a whole batch that satisfies `wanted`.
+    pub(crate) async fn wait_for(
+        &self,
+        what: &str,
+        within: Duration,
+        wanted: impl Fn(&Latest) -> bool,
+    ) -> Result<Latest> {
+        let mut latest = self.latest.clone();
+        match tokio::time::timeout(within, latest.wait_for(|latest| wanted(latest))).await {
+            Ok(Ok(latest)) => Ok(*latest),
+            Ok(Err(_)) => bail!("the judge has ended: {}", self.record().failure.clone().unwrap_or_default()),
+            Err(_) => bail!("no {what} within {within:?}; the last batch was {:?}", self.latest()),
+        }
+    }
+
+    /// When the first whole batch of a term was seen.
+    pub(crate) fn first_batch(&self, term: u64) -> Option<Duration> {
+        self.record().first_of_term.get(&term).copied()
+    }
+
+    /// Rows that appeared after the fence rose above their term.
+    pub(crate) fn stale_effects(&self) -> u64 {
+        self.record().stale_effects
+    }
+
+    /// Batches of which not all rows appeared. To be asked when nothing is written any more.
+    pub(crate) fn torn_batches(&self) -> u64 {
+        let torn = self.record().batches.values().filter(|rows| **rows != PARTS).count();
+        u64::try_from(torn).unwrap_or(u64::MAX)
+    }
+
+    /// Ends the watch.
+    pub(crate) async fn stop(self) {
+        self.task.abort();
+        // It was just told to end.
+        let _ended = self.task.await;
+        self.client.shutdown().immediate(true).await;
+    }
+
+    fn record(&self) -> MutexGuard<'_, Record> {
+        self.record.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+async fn follow(
+    mut stream: ChangeStream<ChangeStreamEvent<Document>>,
+    record: Arc<Mutex<Record>>,
+    latest: watch::Sender<Latest>,
+) {
+    while let Some(event) = stream.next().await {
+        let at = clock::now();
+        let mut record = record.lock().unwrap_or_else(PoisonError::into_inner);
+        match event {
+            Ok(event) => {
+                if let Some(whole) = record.take_in(&event, at) {
+                    latest.send_replace(whole);
+                }
+            }
+            Err(error) => {
+                record.failure = Some(error.to_string());
+                return;
+            }
+        }
+    }
+}
+
+impl Record {
+    fn take_in(&mut self, event: &ChangeStreamEvent<Document>, at: Duration) -> Option<Latest> {
+        let collection = event.ns.as_ref().and_then(|ns| ns.coll.as_deref());
+        match (collection, &event.operation_type) {
+            (Some("fences"), OperationType::Insert | OperationType::Replace) => {
+                self.raise(event.full_document.as_ref().and_then(|fence| number(fence, "term")));
+                None
+            }
+            (Some("fences"), OperationType::Update) => {
+                let updated = event.update_description.as_ref().map(|update| &update.updated_fields);
+                self.raise(updated.and_then(|fields| number(fields, "term")));
+                None
+            }
+            (Some("probe"), OperationType::Insert) => {
+                let row = event.full_document.as_ref()?;
+                let (term, batch) = (number(row, "term")?, number(row, "batch")?);
+                self.stale_effects += u64::from(term < self.fence);
+                let rows = self.batches.entry((term, batch)).or_default();
+                *rows += 1;
+                (*rows == PARTS).then(|| {
+                    self.first_of_term.entry(term).or_insert(at);
+                    Latest { term, batch, at }
+                })
+            }
+            _ => None,
+        }
+    }
+
+    fn raise(&mut self, term: Option<u64>) {
+        self.fence = self.fence.max(term.unwrap_or(0));
+    }
+}
+
+fn number(document: &Document, key: &str) -> Option<u64> {
+    match document.get(key)? {
+        Bson::Int64(value) => u64::try_from(*value).ok(),
+        Bson::Int32(value) => u64::try_from(*value).ok(),
+        _ => None,
+    }
+}

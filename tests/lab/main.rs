@@ -1,0 +1,73 @@
+//! `cargo lab`: the whole thing on one machine, to try, to break and to measure.
+#![expect(clippy::print_stdout, reason = "a program for a terminal")]
+
+mod clock;
+mod judge;
+mod report;
+mod rig;
+mod scenario;
+mod trace;
+
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::report::Report;
+
+/// Run a replica set and several masters on this machine: to see them at work, to break them, to measure them.
+#[derive(Debug, Parser)]
+#[command(name = "cargo lab", version)]
+struct Cli {
+    /// End with one line that is one JSON object, raw samples included.
+    #[arg(long, global = true)]
+    json: bool,
+    #[command(subcommand)]
+    scenario: Scenario,
+}
+
+#[derive(Debug, Subcommand)]
+enum Scenario {
+    /// Three masters; every change is told; a number kills or starts that master.
+    Demo(scenario::demo::Demo),
+    /// Kill, pause or cut off the leader, again and again: how long is nobody in charge?
+    Failover(scenario::failover::Failover),
+    /// Let the leader step down, again and again.
+    Handover(scenario::handover::Handover),
+    /// Take the database's own primary away: does the leader keep its term?
+    MongoFailover(scenario::mongo_failover::MongoFailover),
+    /// Watch masters that have nothing to do: memory, processor, commands to the database.
+    Idle(scenario::idle::Idle),
+}
+
+#[tokio::main(flavor = "multi_thread", worker_threads = 2)]
+async fn main() -> ExitCode {
+    let cli = Cli::parse();
+    let outcome = match cli.scenario {
+        Scenario::Demo(demo) => scenario::demo::run(demo).await.map(|()| None),
+        Scenario::Failover(failover) => scenario::failover::run(failover).await.map(Some),
+        Scenario::Handover(handover) => scenario::handover::run(handover).await.map(Some),
+        Scenario::MongoFailover(failover) => scenario::mongo_failover::run(failover).await.map(Some),
+        Scenario::Idle(idle) => scenario::idle::run(idle).await.map(Some),
+    };
+    match outcome {
+        Ok(None) => ExitCode::SUCCESS,
+        Ok(Some(report)) => conclude(&report, cli.json),
+        Err(error) => {
+            eprintln!("lab: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn conclude(report: &Report, json: bool) -> ExitCode {
+    print!("{}", report.table());
+    if json {
+        println!("{}", report.json());
+    }
+    if report.is_clean() {
+        ExitCode::SUCCESS
+    } else {
+        eprintln!("lab: a promise was broken");
+        ExitCode::FAILURE
+    }
+}

@@ -1,0 +1,246 @@
+//! A replica set, masters on it, and a judge: what every measuring scenario works with.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+use kontena_testkit::master::{Master, Settings};
+use kontena_testkit::mongod::{self, ReplicaSet};
+use kontena_testkit::relay::Relay;
+use kontena_wire::cluster::Cluster;
+use serde_json::Value;
+use tokio::task::JoinHandle;
+use tokio::time::{Instant, sleep};
+
+use crate::clock;
+use crate::judge::{Judge, Latest};
+use crate::report::Report;
+use crate::trace::{Life, overlaps};
+
+/// The database of all scenarios.
+const DATABASE: &str = "kontena_lab";
+/// How long anything that should be quick may take before the scenario gives up.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
+/// How often each master is asked whether it leads.
+const POLL: Duration = Duration::from_millis(20);
+
+/// What a rig consists of.
+pub(crate) struct Plan {
+    pub(crate) masters: usize,
+    /// Of the database's own elections. None: the server's default.
+    pub(crate) election_timeout: Option<Duration>,
+    pub(crate) ttl: Option<Duration>,
+    pub(crate) probe: bool,
+    /// Whether each master reaches the database through a relay of its own.
+    pub(crate) relays: bool,
+}
+
+impl Default for Plan {
+    fn default() -> Self {
+        Self {
+            masters: 3,
+            election_timeout: Some(Duration::from_secs(2)),
+            ttl: None,
+            probe: true,
+            relays: false,
+        }
+    }
+}
+
+/// One master with what the judge needs to know of it.
+pub(crate) struct Place {
+    pub(crate) master: Master,
+    pub(crate) relay: Option<Relay>,
+    deaths: Vec<Duration>,
+}
+
+impl Place {
+    /// Ends the process as a crash does; returns when that was.
+    pub(crate) fn kill(&mut self) -> Result<Duration> {
+        let at = clock::now();
+        self.master.kill()?;
+        self.deaths.push(clock::now());
+        Ok(at)
+    }
+}
+
+/// Everything that runs.
+pub(crate) struct Rig {
+    pub(crate) set: ReplicaSet,
+    pub(crate) places: Vec<Place>,
+    pub(crate) judge: Judge,
+    polls: Vec<JoinHandle<()>>,
+    contradictions: Arc<Mutex<Contradictions>>,
+}
+
+/// What the masters said of themselves when they were asked, all the time.
+#[derive(Debug, Default)]
+struct Contradictions {
+    /// The highest term under which a master said it acts, and when that answer was received.
+    highest: Option<(u64, Duration)>,
+    count: u64,
+}
+
+impl Contradictions {
+    /// "I act under `term`", asked at `asked` and heard at `heard`.
+    fn take_in(&mut self, term: u64, asked: Duration, heard: Duration) {
+        match self.highest {
+            Some((highest, heard_then)) if term < highest => self.count += u64::from(asked > heard_then),
+            Some((highest, _)) if term == highest => {}
+            _ => self.highest = Some((term, heard)),
+        }
+    }
+}
+
+impl Rig {
+    /// Starts everything; returns when a leader acts and the others stand by.
+    pub(crate) async fn start(plan: &Plan) -> Result<Self> {
+        kontena_testkit::master::program()?;
+        eprintln!("starting a replica set of three and {} masters", plan.masters);
+        let mut settings = mongod::Settings::members(3);
+        if let Some(timeout) = plan.election_timeout {
+            settings = settings.election_timeout(timeout);
+        }
+        let set = ReplicaSet::start(settings).await?;
+        let judge = Judge::start(&set, DATABASE).await?;
+        let mut places = Vec::new();
+        for number in 1..=plan.masters {
+            let client = u8::try_from(number).context("too many masters")?;
+            let relay = plan.relays.then(|| Relay::start(&set, client)).transpose()?;
+            let uri = relay.as_ref().map_or_else(|| set.uri(DATABASE), |relay| relay.uri(DATABASE));
+            let mut settings = Settings::new(format!("master-{number}"), uri);
+            settings.probe_every = plan.probe.then_some(Duration::from_millis(5));
+            if let Some(ttl) = plan.ttl {
+                settings.configuration = format!("[election]\nlease_ttl = \"{}ms\"\n", ttl.as_millis());
+            }
+            let master = Master::start(settings).await?;
+            places.push(Place { master, relay, deaths: Vec::new() });
+        }
+        let contradictions = Arc::new(Mutex::new(Contradictions::default()));
+        let polls = places.iter().map(|place| poll(place.master.url(), &contradictions)).collect();
+        let rig = Self { set, places, judge, polls, contradictions };
+        rig.settled().await?;
+        Ok(rig)
+    }
+
+    /// Which place acts, and under which term.
+    pub(crate) async fn leader(&self) -> Option<(usize, u64)> {
+        for (index, place) in self.places.iter().enumerate() {
+            if let Some(term) = place.master.acting_term().await {
+                return Some((index, term));
+            }
+        }
+        None
+    }
+
+    /// Waits until one master acts and all others stand by.
+    pub(crate) async fn settled(&self) -> Result<(usize, u64)> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            if let Some((index, term)) = self.leader().await
+                && let Some(place) = self.places.get(index)
+                && let Ok(body) = place.master.get("/v1/cluster").await
+                && self.complete(body)
+            {
+                return Ok((index, term));
+            }
+            if Instant::now() > deadline {
+                let logs: Vec<String> = self.places.iter().map(|place| place.master.log_tail()).collect();
+                bail!("the masters did not settle within {PATIENCE:?}:\n{}", logs.join("\n--\n"));
+            }
+            sleep(POLL).await;
+        }
+    }
+
+    fn complete(&self, body: Value) -> bool {
+        use kontena_wire::cluster::MasterState::{Acting, Standby};
+        let Ok(cluster) = serde_json::from_value::<Cluster>(body) else { return false };
+        let count = |state| cluster.masters.iter().filter(|master| master.state == state).count();
+        count(Acting) == 1 && count(Standby) == self.places.len() - 1
+    }
+
+    /// Ends asking the masters all the time: measuring what they cost must not add to it.
+    pub(crate) fn pause_polls(&self) {
+        for poll in &self.polls {
+            poll.abort();
+        }
+    }
+
+    /// Waits for the first whole probe batch above `term`.
+    pub(crate) async fn next_term(&self, term: u64) -> Result<Latest> {
+        let next = |latest: &Latest| latest.term > term;
+        let seen = self.judge.wait_for("batch of a next term", PATIENCE, next).await;
+        let Ok(latest) = seen else {
+            let logs: Vec<String> = self.places.iter().map(|place| place.master.log_tail()).collect();
+            return seen.with_context(|| logs.join("\n--\n"));
+        };
+        Ok(latest)
+    }
+
+    /// Stops everything, then adds to the report which promises were broken.
+    pub(crate) async fn conclude(mut self, report: &mut Report) -> Result<()> {
+        // The judge must see the last batches that anybody wrote.
+        for place in &mut self.places {
+            place.kill()?;
+        }
+        sleep(Duration::from_millis(500)).await;
+        for poll in &self.polls {
+            poll.abort();
+        }
+        let mut windows = Vec::new();
+        for place in &self.places {
+            let mut all = Vec::new();
+            let Some((_, deaths)) = place.deaths.split_last() else { continue };
+            for (life, end) in Life::read(&place.master.trace_file(), deaths)?.iter().zip(&place.deaths) {
+                all.extend(life.windows(*end));
+            }
+            windows.push(all);
+        }
+        let said = self.contradictions.lock().unwrap_or_else(PoisonError::into_inner).count;
+        report.violations("overlapping_leaders", overlaps(&windows) + said);
+        report.violations("stale_effects", self.judge.stale_effects());
+        report.violations("torn_batches", self.judge.torn_batches());
+        self.judge.stop().await;
+        Ok(())
+    }
+}
+
+/// Asks one master all the time whether it leads.
+fn poll(url: String, contradictions: &Arc<Mutex<Contradictions>>) -> JoinHandle<()> {
+    let contradictions = Arc::clone(contradictions);
+    tokio::spawn(async move {
+        let Ok(http) = reqwest::Client::builder().timeout(PATIENCE).no_proxy().build() else { return };
+        loop {
+            let asked = clock::now();
+            if let Ok(answer) = http.get(format!("{url}/leader")).send().await
+                && answer.status() == reqwest::StatusCode::OK
+                && let Ok(body) = answer.json::<Value>().await
+                && let Some(term) = body.get("term").and_then(Value::as_u64)
+            {
+                let mut contradictions = contradictions.lock().unwrap_or_else(PoisonError::into_inner);
+                contradictions.take_in(term, asked, clock::now());
+            }
+            sleep(POLL).await;
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn at(ms: u64) -> Duration {
+        Duration::from_millis(ms)
+    }
+
+    #[test]
+    fn an_older_leader_contradicts_only_if_it_was_asked_later() {
+        let mut contradictions = Contradictions::default();
+        contradictions.take_in(4, at(0), at(1));
+        contradictions.take_in(5, at(10), at(12));
+        contradictions.take_in(4, at(11), at(30));
+        assert_eq!(contradictions.count, 0, "asked before the answer of the new leader came");
+        contradictions.take_in(4, at(13), at(14));
+        assert_eq!(contradictions.count, 1);
+    }
+}

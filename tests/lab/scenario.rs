@@ -1,0 +1,7 @@
+//! The scenarios, one file each.
+
+pub(crate) mod demo;
+pub(crate) mod failover;
+pub(crate) mod handover;
+pub(crate) mod idle;
+pub(crate) mod mongo_failover;

@@ -1,0 +1,142 @@
+//! Three masters to look at: every change is told, and the number keys break and mend things.
+
+use std::time::Duration;
+
+use anyhow::{Context, Result};
+use clap::Args;
+use kontena_testkit::master::{Master, Settings};
+use kontena_testkit::mongod::{self, ReplicaSet};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::time::{Instant, sleep};
+
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+#[derive(Debug, Args)]
+pub(crate) struct Demo {
+    /// Tell every change as a line of text.
+    #[arg(long, default_value_t = true)]
+    no_tui: bool,
+    /// End after so many seconds; by default at the end of the input or by Ctrl-C.
+    #[arg(long)]
+    seconds: Option<u64>,
+}
+
+pub(crate) async fn run(arguments: Demo) -> Result<()> {
+    let Demo { no_tui: _, seconds } = arguments;
+    let begun = Instant::now();
+    let tell = |text: &str| println!("{:>7.2} s  {text}", begun.elapsed().as_secs_f64());
+    kontena_testkit::master::program()?;
+    tell("starting a MongoDB replica set of three members");
+    let set =
+        ReplicaSet::start(mongod::Settings::members(3).election_timeout(Duration::from_secs(2))).await?;
+    tell(&format!("the database is up: {}", set.uri("kontena_demo")));
+    let mut masters = Vec::new();
+    for number in 1..=3 {
+        let master =
+            Master::start(Settings::new(format!("master-{number}"), set.uri("kontena_demo"))).await?;
+        tell(&format!(
+            "{} listens at {}, pid {}",
+            master.name(),
+            master.url(),
+            master.pid().unwrap_or_default()
+        ));
+        masters.push(master);
+    }
+    println!(
+        "\n  Type 1, 2 or 3 and Enter: kills that master, or starts it again.  k: kills the leader, as a crash \
+         with its\n  lease given back.  s: the leader steps down.  p: shows the whole status.  q: ends.\n"
+    );
+    let mut input = BufReader::new(tokio::io::stdin()).lines();
+    let mut input_open = true;
+    let mut shown: Option<(String, u64)> = None;
+    let mut lost_at = None;
+    let end = seconds.map(|seconds| Instant::now() + Duration::from_secs(seconds));
+    loop {
+        let now = acting(&masters).await;
+        match (&shown, &now) {
+            (Some(before), None) => {
+                lost_at = Some(Instant::now());
+                tell(&format!("nobody leads any more (was {}, term {})", before.0, before.1));
+            }
+            (before, Some((name, term))) if before.as_ref() != now.as_ref() => {
+                let gap = lost_at.take().map(|at| {
+                    format!(", {:.0} ms after the loss was seen", at.elapsed().as_secs_f64() * 1e3)
+                });
+                tell(&format!("{name} acts as the leader, term {term}{}", gap.unwrap_or_default()));
+            }
+            _ => {}
+        }
+        shown = now;
+        tokio::select! {
+            line = input.next_line(), if input_open => match line? {
+                Some(line) => if !obey(line.trim(), &mut masters, shown.as_ref(), &tell).await? { return Ok(()) },
+                None if end.is_some() => input_open = false,
+                None => return Ok(()),
+            },
+            _ = tokio::signal::ctrl_c() => return Ok(()),
+            () = sleep(LOOK_EVERY) => {}
+        }
+        if end.is_some_and(|end| Instant::now() >= end) {
+            return Ok(());
+        }
+    }
+}
+
+async fn acting(masters: &[Master]) -> Option<(String, u64)> {
+    for master in masters.iter().filter(|master| master.pid().is_some()) {
+        if let Some(term) = master.acting_term().await {
+            return Some((master.name().to_owned(), term));
+        }
+    }
+    None
+}
+
+/// Returns whether to go on.
+async fn obey(
+    line: &str,
+    masters: &mut [Master],
+    leader: Option<&(String, u64)>,
+    tell: &impl Fn(&str),
+) -> Result<bool> {
+    let leading =
+        |masters: &[Master]| masters.iter().position(|m| leader.is_some_and(|(name, _)| m.name() == name));
+    match line {
+        "q" => return Ok(false),
+        "k" | "1" | "2" | "3" => {
+            let index = match line.parse::<usize>() {
+                Ok(number) => Some(number - 1),
+                Err(_) => leading(masters),
+            };
+            let Some(master) = index.and_then(|index| masters.get_mut(index)) else {
+                tell("nobody leads");
+                return Ok(true);
+            };
+            if master.pid().is_some() {
+                master.kill()?;
+                tell(&format!("killed {}", master.name()));
+                let said = master.release_lease()?;
+                tell(&format!("release-lease: {}", String::from_utf8_lossy(&said.stdout).trim()));
+            } else {
+                master.launch().await?;
+                tell(&format!("started {}, pid {}", master.name(), master.pid().unwrap_or_default()));
+            }
+        }
+        "s" => match leading(masters).and_then(|index| masters.get(index)) {
+            Some(master) => {
+                let said = master.run(&["step-down"])?;
+                let (out, err) =
+                    (String::from_utf8_lossy(&said.stdout), String::from_utf8_lossy(&said.stderr));
+                tell(&format!("step-down of {}: {}{}", master.name(), out.trim(), err.trim()));
+            }
+            None => tell("nobody leads"),
+        },
+        "p" => {
+            let alive = masters.iter().find(|master| master.pid().is_some()).context("no master runs")?;
+            let said = alive.run(&["status"])?;
+            println!("{}{}", String::from_utf8_lossy(&said.stdout), String::from_utf8_lossy(&said.stderr));
+        }
+        "" => {}
+        other => tell(&format!("{other:?} means nothing here")),
+    }
+    Ok(true)
+}
