@@ -35,6 +35,8 @@ enum Scenario {
     Handover(scenario::handover::Handover),
     /// Take the database's own primary away: does the leader keep its term?
     MongoFailover(scenario::mongo_failover::MongoFailover),
+    /// The production driver with seeded faults in virtual time.
+    Sim(scenario::sim::Sim),
     /// Watch masters that have nothing to do: memory, processor, commands to the database.
     Idle(scenario::idle::Idle),
 }
@@ -47,6 +49,7 @@ async fn main() -> ExitCode {
         Scenario::Failover(failover) => scenario::failover::run(failover).await.map(Some),
         Scenario::Handover(handover) => scenario::handover::run(handover).await.map(Some),
         Scenario::MongoFailover(failover) => scenario::mongo_failover::run(failover).await.map(Some),
+        Scenario::Sim(sim) => scenario::sim::run(&sim),
         Scenario::Idle(idle) => scenario::idle::run(idle).await.map(Some),
     };
     match outcome {

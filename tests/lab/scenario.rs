@@ -5,3 +5,4 @@ pub(crate) mod failover;
 pub(crate) mod handover;
 pub(crate) mod idle;
 pub(crate) mod mongo_failover;
+pub(crate) mod sim;

@@ -36,15 +36,17 @@ pub(crate) async fn establish(
     fitness: watch::Sender<Fitness>,
     cancel: CancellationToken,
 ) {
+    let mut told = None;
     loop {
         let found = match examine(&store, &settings).await {
             Ok(Ok(())) => Fitness::Fit,
             Ok(Err(reason)) => Fitness::Unfit(reason),
             Err(failure) => Fitness::Unknown(format!("the database does not answer: {failure}")),
         };
-        let changed = std::mem::discriminant(&found) != std::mem::discriminant(&*fitness.borrow())
-            || matches!(&found, Fitness::Unfit(_)) && *fitness.borrow() != found;
+        let changed =
+            told.as_ref() != Some(&found) && !(is_unknown(&found) && told.as_ref().is_some_and(is_unknown));
         if changed {
+            told = Some(found.clone());
             match &found {
                 Fitness::Fit => tracing::info!(eligible = settings.eligible, "the database is fit for use"),
                 Fitness::Unfit(reason) => tracing::error!("this master does not stand: {reason}"),
@@ -68,6 +70,11 @@ pub(crate) async fn establish(
             () = tokio::time::sleep(wait) => {}
         }
     }
+}
+
+/// The same trouble in other words is not told again.
+fn is_unknown(fitness: &Fitness) -> bool {
+    matches!(fitness, Fitness::Unknown(_))
 }
 
 async fn examine(store: &Store, settings: &Settings) -> Result<Result<(), String>, Failure> {

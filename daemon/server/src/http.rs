@@ -12,7 +12,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, middleware};
 use kontena_core::election::HolderId;
-use kontena_store::LeaderHistory;
+use kontena_store::{LeaderHistory, Masters};
 use kontena_wire::cluster::Refusal;
 use tokio::sync::watch;
 
@@ -33,6 +33,7 @@ pub(crate) struct Api {
     pub(crate) leadership: Leadership<SystemClock>,
     pub(crate) requests: Requests,
     pub(crate) history: LeaderHistory,
+    pub(crate) masters: Masters,
     pub(crate) fitness: watch::Receiver<Fitness>,
     pub(crate) draining: watch::Receiver<bool>,
     pub(crate) picture: watch::Receiver<Picture>,

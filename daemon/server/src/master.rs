@@ -186,6 +186,7 @@ impl Master {
             leadership,
             requests: requests.clone(),
             history: main.leader_history(),
+            masters: main.masters(),
             fitness,
             draining,
             picture,

@@ -9,6 +9,7 @@
 mod carry;
 mod message;
 mod rename;
+mod tripwire;
 
 use std::net::{Ipv4Addr, TcpListener};
 use std::sync::Arc;
@@ -20,14 +21,17 @@ use tokio::runtime;
 use tokio::sync::watch;
 
 use crate::mongod::{Member, ReplicaSet};
-use carry::{Control, accept};
+use carry::{Control, Way, accept};
 use rename::Rename;
+pub use tripwire::Hold;
+use tripwire::Tripwire;
 
 /// The way of one client to the database. Dropping it ends its connections.
 #[derive(Debug)]
 pub struct Relay {
     set: String,
     hosts: Vec<String>,
+    tripwire: Arc<Tripwire>,
     // None only while it is dropped: without a sender the thread ends.
     control: Option<watch::Sender<Control>>,
     thread: Option<JoinHandle<()>>,
@@ -51,10 +55,12 @@ impl Relay {
             .collect::<Result<_>>()?;
         let hosts = ports.iter().map(|port| format!("{address}:{port}")).collect();
         let rename = Arc::new(Rename::new(address, ports));
+        let tripwire = Arc::new(Tripwire::default());
         let (control, controlled) = watch::channel(Control::default());
+        let way = Way { rename, tripwire: Arc::clone(&tripwire), control: controlled };
         let runtime = runtime::Builder::new_current_thread().enable_all().build()?;
-        let thread = thread::spawn(move || runtime.block_on(serve(listeners, &rename, controlled)));
-        Ok(Self { set: set.name().into(), hosts, control: Some(control), thread: Some(thread) })
+        let thread = thread::spawn(move || runtime.block_on(serve(listeners, way)));
+        Ok(Self { set: set.name().into(), hosts, tripwire, control: Some(control), thread: Some(thread) })
     }
 
     /// The connection string through this relay, with this database in its path.
@@ -69,8 +75,20 @@ impl Relay {
         self.change(|control| control.cut = true);
     }
 
+    /// Falls silent by itself at the next message to the database that contains `needle`, such as the name of a
+    /// command: at exactly that point of whatever the client does.
+    pub fn cut_at(&self, needle: &str, hold: Hold) {
+        self.tripwire.arm(needle, hold);
+    }
+
+    /// Waits until such a message came.
+    pub async fn was_cut(&self) {
+        self.tripwire.tripped().await;
+    }
+
     /// Ends the silence; what was held back flows on, as TCP would send it again.
     pub fn heal(&self) {
+        self.tripwire.clear();
         self.change(|control| control.cut = false);
     }
 
@@ -108,14 +126,11 @@ fn address(client: u8) -> Ipv4Addr {
 }
 
 /// Runs until the relay is dropped; the runtime then ends all connections.
-async fn serve(
-    listeners: Vec<(u16, TcpListener)>,
-    rename: &Arc<Rename>,
-    mut control: watch::Receiver<Control>,
-) {
+async fn serve(listeners: Vec<(u16, TcpListener)>, way: Way) {
     for (port, listener) in listeners {
-        tokio::spawn(accept(port, listener, rename.clone(), control.clone()));
+        tokio::spawn(accept(port, listener, way.clone()));
     }
+    let mut control = way.control;
     while control.changed().await.is_ok() {}
 }
 

@@ -21,16 +21,31 @@ pub(crate) struct SimClock {
     pub(crate) host: Shared<HostClock>,
     pub(crate) world: Shared<World>,
     pub(crate) process: usize,
-    /// Counts how often the driver looked, if these are the driver's clocks.
-    pub(crate) reads: Option<Arc<AtomicU64>>,
+    pub(crate) readers: Readers,
+}
+
+/// Who reads these clocks.
+#[derive(Clone)]
+pub(crate) enum Readers {
+    /// The driver, and how often it did.
+    Driver(Arc<AtomicU64>),
+    /// Whoever asks for the permission to act, and how many nanoseconds ahead the oracle makes boot time appear,
+    /// to find out when a permission ends.
+    Permission(Arc<AtomicU64>),
 }
 
 impl Clock for SimClock {
     fn now(&self) -> Reading {
-        if let Some(reads) = &self.reads {
-            reads.fetch_add(1, Ordering::Relaxed);
+        let mut reading = self.host.lock().read(self.present.get());
+        match &self.readers {
+            Readers::Driver(reads) => {
+                reads.fetch_add(1, Ordering::Relaxed);
+            }
+            Readers::Permission(ahead) => {
+                reading.boottime += Duration::from_nanos(ahead.load(Ordering::Relaxed));
+            }
         }
-        self.host.lock().read(self.present.get())
+        reading
     }
 
     fn sleep(&self, duration: Duration) -> impl Future<Output = ()> + Send {

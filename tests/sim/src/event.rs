@@ -47,6 +47,8 @@ pub(crate) enum End {
     NoPrimary { reign: u64 },
     /// A majority follows the primary again.
     Stalled { stall: u64 },
+    /// A primary without a majority is gone.
+    Deposed { stall: u64 },
     /// The host reaches the database again.
     Partitioned { host: usize },
     /// The calls of a host fare well again.
@@ -55,6 +57,8 @@ pub(crate) enum End {
     HintsLost { host: usize },
     /// The process may stand again.
     Ineligible { process: usize },
+    /// The setting of a host is changed once more.
+    Retimed { host: usize },
     /// A stopping process has used up its time.
     Retiring { process: usize },
     /// A master's process is started.

@@ -65,10 +65,6 @@ impl HostClock {
         self.suspended
     }
 
-    pub(crate) fn rate(&self) -> u64 {
-        self.rate
-    }
-
     fn settle(&mut self, now: Time) {
         self.at = self.read(now);
         self.since = now;

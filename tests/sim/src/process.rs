@@ -34,16 +34,23 @@ impl Wake for Ready {
     }
 }
 
+/// How far a process is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Life {
+    Running,
+    /// It was asked to give up the lease and to end.
+    Retiring,
+    Over,
+}
+
 /// One start of one master.
 pub(crate) struct Process {
     pub(crate) host: usize,
     pub(crate) holder: HolderId,
-    pub(crate) alive: bool,
+    pub(crate) life: Life,
     /// Stopped by a signal, until a signal lets it go on.
     pub(crate) stopped: bool,
     pub(crate) stops: u32,
-    /// It was asked to give up the lease and to end.
-    pub(crate) retiring: bool,
     pub(crate) ready: Arc<Ready>,
     /// How often the driver read its clocks.
     pub(crate) reads: Arc<AtomicU64>,
@@ -64,10 +71,9 @@ impl Process {
         Self {
             host,
             holder,
-            alive: true,
+            life: Life::Running,
             stopped: false,
             stops: 0,
-            retiring: false,
             ready: Arc::new(ready),
             reads: Arc::default(),
             hinted: false,
@@ -76,6 +82,10 @@ impl Process {
             parked: Vec::new(),
             stale: None,
         }
+    }
+
+    pub(crate) fn alive(&self) -> bool {
+        self.life != Life::Over
     }
 
     pub(crate) fn hint(&mut self) {

@@ -19,6 +19,8 @@ pub(crate) struct Weather {
     /// An error comes back, and it was done.
     pub(crate) fails_after: u32,
     pub(crate) request_late: u32,
+    /// Of requests to take the lease, on top of the others.
+    pub(crate) acquire_late: u32,
     pub(crate) answer_late: u32,
     /// How late the late ones come at most.
     pub(crate) late: Duration,
@@ -33,9 +35,15 @@ impl Weather {
         fails_before: 0,
         fails_after: 0,
         request_late: 0,
+        acquire_late: 0,
         answer_late: 0,
         late: Duration::ZERO,
     };
+
+    /// Nothing is wrong but that requests to take the lease arrive late.
+    pub(crate) fn late_acquires(dice: &mut Dice, longest: Duration) -> Self {
+        Self { acquire_late: 300 + dice.below(600), late: longest, ..Self::FAIR }
+    }
 
     /// A random part of all that can go wrong.
     pub(crate) fn storm(dice: &mut Dice) -> Self {
@@ -69,13 +77,14 @@ impl fmt::Display for Weather {
             (self.fails_before, "failures without effect"),
             (self.fails_after, "failures with effect"),
             (self.request_late, "requests late"),
+            (self.acquire_late, "requests to take the lease late"),
             (self.answer_late, "answers late"),
         ] {
             if chance > 0 {
                 write!(f, ", {}.{} % {what}", chance / 10, chance % 10)?;
             }
         }
-        if self.request_late + self.answer_late > 0 {
+        if self.request_late + self.acquire_late + self.answer_late > 0 {
             write!(f, " by up to {:?}", self.late)?;
         }
         Ok(())

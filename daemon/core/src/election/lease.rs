@@ -26,7 +26,7 @@ impl fmt::Display for Term {
 
 /// What changes with every write to the lease. Who sees the same version twice knows that nobody renewed in
 /// between.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Version {
     /// The term of the current or the last holder.
     pub term: Term,

@@ -227,8 +227,10 @@ impl Election {
         {
             self.state.bar = None;
         }
+        // The holder's silence is measured by the holder's ttl, so the gap is too if that is the shorter one.
+        let gap_limit = timing.gap_limit().min(lease.ttl / 3);
         let kept = sight.filter(|sight| {
-            sight.version == lease.version && now.monotonic.saturating_sub(sight.last) <= timing.gap_limit()
+            sight.version == lease.version && now.monotonic.saturating_sub(sight.last) <= gap_limit
         });
         let since = kept.map_or(now.monotonic, |sight| sight.since);
         let silence_ends = since + lease.ttl;
@@ -265,8 +267,8 @@ impl Election {
                 fence: Fence::Due(now.monotonic),
                 since: now.monotonic,
             });
-            self.state.next_call_at =
-                confirmed.map_or(now.monotonic, |sent_at| sent_at.monotonic + self.candidate.timing.every);
+            let every = self.candidate.timing.every.min(ttl / 4);
+            self.state.next_call_at = confirmed.map_or(now.monotonic, |sent_at| sent_at.monotonic + every);
         }
     }
 
@@ -275,8 +277,11 @@ impl Election {
             && holding.term == term
         {
             holding.confirmed_at = Some(sent_at.boottime);
-            holding.counted_ttl = ttl;
-            self.state.next_call_at = sent_at.monotonic + self.candidate.timing.every;
+            // An earlier renewal with a smaller time, of which nothing was heard, may yet be made and would put
+            // that time back into the lease. So the time to count with never grows within a term.
+            holding.counted_ttl = holding.counted_ttl.min(ttl);
+            let every = self.candidate.timing.every.min(holding.counted_ttl / 4);
+            self.state.next_call_at = sent_at.monotonic + every;
         }
     }
 

@@ -1,9 +1,10 @@
 //! A master's process: the production state machine, and the loop around it that production has as well.
 
+use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
 use kontena_core::election::{
-    Acting, Answer, Candidate, Command, Election, HolderId, Input, Lane, RaiseAnswer, State, Term,
+    Acting, Answer, Candidate, Command, Election, HolderId, Input, Lane, RaiseAnswer, Term,
 };
 
 use crate::database::{Breach, Database};
@@ -23,14 +24,14 @@ pub(crate) fn holder(slot: usize) -> HolderId {
 }
 
 /// One of the three masters.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Master {
     /// How fast its clocks go.
     pub(crate) rate: Rate,
     /// Whether its process runs.
     pub(crate) health: Health,
-    /// What production remembers.
-    pub(crate) state: State,
+    /// The production machine. Its name is filled in for a step only: names go by the slot.
+    pub(crate) election: Election,
     /// How far the call in the lease lane is.
     pub(crate) lease: Flight<Answer>,
     /// How far the call in the fence lane is.
@@ -39,6 +40,22 @@ pub(crate) struct Master {
     pub(crate) raise_sent_at: Duration,
     /// What wrong rules keep.
     pub(crate) aside: Aside,
+}
+
+impl Hash for Master {
+    fn hash<H: Hasher>(&self, hasher: &mut H) {
+        let Self {
+            rate,
+            health,
+            // The parameters are the same in all states of a run.
+            election: Election { candidate: _, state },
+            lease,
+            fence,
+            raise_sent_at,
+            aside,
+        } = self;
+        (rate, health, state, lease, fence, raise_sent_at, aside).hash(hasher);
+    }
 }
 
 /// Whether a process runs.
@@ -100,7 +117,7 @@ impl Master {
         Self {
             rate,
             health: Health::Up,
-            state: Election::new(candidate(setting, 0), NOW).state,
+            election: Election::new(Candidate { id: DEAD, timing: setting.timing }, NOW),
             lease: Flight::Idle,
             fence: Flight::Idle,
             raise_sent_at: NOW.monotonic,
@@ -108,17 +125,12 @@ impl Master {
         }
     }
 
-    /// The production machine in its current state.
-    fn election(&self, setting: Setting, slot: usize) -> Election {
-        Election { candidate: candidate(setting, slot), state: self.state.clone() }
-    }
-
     /// Under which term this master acts now, paused or not.
     pub(crate) fn acting(&self, setting: Setting) -> Option<Acting> {
         if self.health == Health::Down {
             return None;
         }
-        setting.rules.acting(&self.election(setting, 0))
+        setting.rules.acting(&self.election)
     }
 
     /// What is due by the own clock, whether or not the process runs.
@@ -126,14 +138,15 @@ impl Master {
         let passed = |since: Duration, limit: Duration| NOW.monotonic.saturating_sub(since) >= limit;
         match due {
             Due::LeaseLimit => self
+                .election
                 .state
                 .call
                 .as_ref()
                 .is_some_and(|call| passed(call.sent_at.monotonic, setting.timing.call_limit)),
             Due::FenceLimit => {
-                self.state.raising.is_some() && passed(self.raise_sent_at, setting.timing.raise_call_limit)
+                self.election.state.raising.is_some() && passed(self.raise_sent_at, setting.timing.raise_call_limit)
             }
-            Due::Timer => self.election(setting, 0).next_wake(NOW) == Some(Duration::ZERO),
+            Due::Timer => self.election.next_wake(NOW) == Some(Duration::ZERO),
         }
     }
 
@@ -144,9 +157,9 @@ impl Master {
             Input::RaiseAnswered(_) => self.fence = Flight::Idle,
             _ => {}
         }
-        let mut election = self.election(setting, slot);
-        let commands = setting.rules.step(&mut election, &mut self.aside, database.renewed_at, input);
-        self.state = election.state;
+        self.election.candidate.id = holder(slot);
+        let commands = setting.rules.step(&mut self.election, &mut self.aside, database.renewed_at, input);
+        self.election.candidate.id = DEAD;
         for command in commands {
             let free = match command.lane() {
                 Lane::Lease => std::mem::replace(&mut self.lease, Flight::Fresh) == Flight::Idle,
@@ -163,16 +176,11 @@ impl Master {
 
     /// The command under way in the lease lane.
     pub(crate) fn command(&self) -> Command {
-        self.state.call.as_ref().map_or(Command::Look, |call| call.command.clone())
+        self.election.state.call.as_ref().map_or(Command::Look, |call| call.command.clone())
     }
 
     /// The term of the raise under way in the fence lane.
     pub(crate) fn raising(&self) -> Term {
-        self.state.raising.unwrap_or_default()
+        self.election.state.raising.unwrap_or_default()
     }
-}
-
-/// The production parameters of the master in this slot. Only [`Election::step`] uses the name in it.
-fn candidate(setting: Setting, slot: usize) -> Candidate {
-    Candidate { id: holder(slot), timing: setting.timing }
 }

@@ -38,7 +38,7 @@ pub(crate) fn pass_tick(master: &mut Master, suspended: bool) {
     let boot = master.rate.tick();
     let mono = if suspended && master.health == Health::Paused { Duration::ZERO } else { boot };
     master.raise_sent_at -= mono;
-    if let Some(held) = &mut master.aside.shelved {
+    if let Some(held) = master.aside.shelved.as_deref_mut() {
         age_holding(held, mono, boot);
     }
     // Without `..`, so that a new field does not compile before somebody decided how it ages.
@@ -54,7 +54,7 @@ pub(crate) fn pass_tick(master: &mut Master, suspended: bool) {
         eligible: _,
         raise_failures: _,
         last_seen: _,
-    } = &mut master.state;
+    } = &mut master.election.state;
     *next_call_at -= mono;
     if let Some(Bar { reason: _, lifted_above: _, until: Some(until) }) = bar {
         *until -= mono;
@@ -105,7 +105,7 @@ fn not_before(at: &mut Duration, age: Duration) {
 
 fn normalise_master(master: &mut Master, timing: Timing, current: Option<Version>) {
     not_before(&mut master.raise_sent_at, timing.raise_call_limit);
-    if master.state.raising.is_none() {
+    if master.election.state.raising.is_none() {
         master.raise_sent_at = NOW.monotonic;
     }
     let coming = match &master.lease {
@@ -124,7 +124,7 @@ fn normalise_master(master: &mut Master, timing: Timing, current: Option<Version
         eligible: _,
         raise_failures,
         last_seen,
-    } = &mut master.state;
+    } = &mut master.election.state;
     not_before(next_call_at, Duration::ZERO);
     if let Some(Bar { reason, lifted_above: _, until }) = bar {
         *reason = REASON;
@@ -158,7 +158,7 @@ fn normalise_master(master: &mut Master, timing: Timing, current: Option<Version
         Role::Holding(holding) => normalise_holding(holding, timing),
         Role::Releasing(Releasing { term: _, reason }) => *reason = REASON,
     }
-    if let Some(held) = &mut master.aside.shelved {
+    if let Some(held) = master.aside.shelved.as_deref_mut() {
         normalise_holding(held, timing);
     }
 }
@@ -240,10 +240,10 @@ fn each_version(world: &mut World, visit: &mut impl FnMut(&mut Version)) {
         if let Flight::Answered(Answer::Seen(Some(Lease { version, .. }))) = &mut master.lease {
             visit(version);
         }
-        if let Some(Call { command: Command::Acquire { observed, .. }, .. }) = &mut master.state.call {
+        if let Some(Call { command: Command::Acquire { observed, .. }, .. }) = &mut master.election.state.call {
             visit(observed);
         }
-        if let Role::Following { sight, next } = &mut master.state.role {
+        if let Role::Following { sight, next } = &mut master.election.state.role {
             if let Some(sight) = sight {
                 visit(&mut sight.version);
             }
@@ -286,8 +286,8 @@ fn key(world: &World, slot: usize) -> u64 {
     let own = Some(holder(slot));
     let master = &world.masters[slot];
     let mut order = Order::default();
-    let Master { rate, health, state, lease, fence, raise_sent_at, aside } = master;
-    (rate, health, state, fence, raise_sent_at, aside).hash(&mut order);
+    let Master { rate, health, election, lease, fence, raise_sent_at, aside } = master;
+    (rate, health, &election.state, fence, raise_sent_at, aside).hash(&mut order);
     if let Flight::Answered(Answer::Seen(Some(seen))) = lease {
         (seen.version, seen.holder == own, seen.holder.is_some()).hash(&mut order);
     } else {

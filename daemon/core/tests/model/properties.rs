@@ -44,6 +44,15 @@ pub(crate) fn all() -> Vec<Property<LeaseModel>> {
     ]
 }
 
+/// Whether all of them hold, but for recovery.
+pub(crate) fn safe(model: &LeaseModel, world: &World) -> bool {
+    world.database.breach.is_none()
+        && one_acts(model, world)
+        && one_holder(model, world)
+        && fence_first(model, world)
+        && outage_is_free(model, world)
+}
+
 fn one_acts(model: &LeaseModel, world: &World) -> bool {
     let acting = world.masters.iter().filter(|master| master.acting(model.setting).is_some());
     acting.count() <= 1
@@ -59,7 +68,7 @@ fn fence_first(model: &LeaseModel, world: &World) -> bool {
 }
 
 fn held_terms_differ(world: &World) -> bool {
-    let held = |slot: usize| match &world.masters[slot].state.role {
+    let held = |slot: usize| match &world.masters[slot].election.state.role {
         Role::Holding(holding) => Some(holding.term),
         Role::Following { .. } | Role::Releasing(_) => None,
     };

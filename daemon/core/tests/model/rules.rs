@@ -36,7 +36,7 @@ pub(crate) struct Aside {
     /// How far the own wall clock is ahead of true time, in ticks.
     pub(crate) wall_ahead: i32,
     /// What was held when it was given up.
-    pub(crate) shelved: Option<Holding>,
+    pub(crate) shelved: Option<Box<Holding>>,
 }
 
 impl Rules {
@@ -111,7 +111,7 @@ fn count_over_failed_reads(election: &mut Election, input: Input) -> Vec<Command
 
 fn believe_read_back(election: &mut Election, aside: &mut Aside, input: Input) -> Vec<Command> {
     if let (Input::Renounce { .. }, Role::Holding(holding)) = (&input, &election.state.role) {
-        aside.shelved = Some(holding.clone());
+        aside.shelved = Some(Box::new(holding.clone()));
     }
     let released = matches!(election.state.call, Some(Call { command: Command::Release { .. }, .. }));
     if let Input::Answered(Answer::Seen(Some(lease))) = &input
@@ -121,7 +121,7 @@ fn believe_read_back(election: &mut Election, aside: &mut Aside, input: Input) -
         election.state.call = None;
         election.state.renounced = None;
         election.state.bar = None;
-        election.state.role = Role::Holding(holding);
+        election.state.role = Role::Holding(*holding);
         election.state.next_call_at = NOW.monotonic;
         return election.step(NOW, Input::Tick);
     }

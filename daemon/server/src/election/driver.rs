@@ -96,6 +96,7 @@ impl<L: LeaseStore, B: Bus, C: Clock> Driver<L, B, C> {
         let mut lease_call: Pending<Answer> = None.into();
         let mut raise_call: Pending<RaiseAnswer> = None.into();
         let mut retiring = false;
+        let mut asked = true;
         let mut input = Input::Tick;
         loop {
             let now = self.clock.now();
@@ -121,8 +122,13 @@ impl<L: LeaseStore, B: Bus, C: Clock> Driver<L, B, C> {
                     raise_call = None.into();
                     Input::RaiseAnswered(answer)
                 }
-                request = self.requests.0.recv() => match request {
-                    Some(Request::Retire) | None => {
+                request = self.requests.0.recv(), if asked => match request {
+                    // When nobody is left to ask, the queue would say so again and again, without a pause.
+                    None => {
+                        (asked, retiring) = (false, true);
+                        Input::Renounce { reason: EndReason::Released, sit_out: SitOut::Forever }
+                    }
+                    Some(Request::Retire) => {
                         retiring = true;
                         Input::Renounce { reason: EndReason::Released, sit_out: SitOut::Forever }
                     }

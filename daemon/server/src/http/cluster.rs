@@ -34,8 +34,8 @@ pub(super) async fn show(State(api): State<Api>) -> Response {
         Ok(Ok(read)) => read,
         Ok(Err(_)) | Err(_) => (None, Vec::new()),
     };
+    let picture = picture(&api).await;
     let now = SystemClock.now().monotonic;
-    let picture = api.picture.borrow().clone();
     let own_acting = api.leadership.acting();
     let leader = reign.as_ref().and_then(|reign| {
         let id = reign.holder?;
@@ -76,13 +76,12 @@ pub(super) async fn show(State(api): State<Api>) -> Response {
 pub(super) async fn step_down(State(api): State<Api>, body: Option<Json<StepDown>>) -> Response {
     let Json(StepDown { force }) = body.unwrap_or_default();
     let Some(term) = api.leadership.acting() else {
-        let picture = api.picture.borrow();
-        let leader = picture.rows.iter().find(|row| row.acting && !row.ended).map(|row| row.url.clone());
+        let leader =
+            picture(&api).await.rows.into_iter().find(|row| row.acting && !row.ended).map(|row| row.url);
         let error = "this master does not lead: ask the one that does".to_owned();
         return (StatusCode::CONFLICT, Json(Refusal { error, ask: leader })).into_response();
     };
-    let now = SystemClock.now().monotonic;
-    if !force && api.picture.borrow().successors(now, api.id).next().is_none() {
+    if !force && picture(&api).await.successors(SystemClock.now().monotonic, api.id).next().is_none() {
         return refusal(
             StatusCode::CONFLICT,
             "no other master could take over: start one, or step down with force",
@@ -104,6 +103,16 @@ pub(super) async fn step_down(State(api): State<Api>, body: Option<Json<StepDown
             "this master acts no more, but the database did not acknowledge it: the lease ends by itself",
         ),
     }
+}
+
+/// What the last heartbeat showed, with the rows as they stand now if the database answers: who just took over
+/// says so at once.
+async fn picture(api: &Api) -> Picture {
+    let mut picture = api.picture.borrow().clone();
+    if let Ok(Ok(rows)) = tokio::time::timeout(READ_LIMIT, api.masters.all(READ_LIMIT)).await {
+        picture.rows = rows;
+    }
+    picture
 }
 
 fn master(api: &Api, picture: &Picture, now: Duration, row: &MasterRow) -> Master {

@@ -18,7 +18,8 @@ pub fn program() -> Result<PathBuf> {
 fn build() -> Result<PathBuf> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
-    command.args(["build", "--package", "kontena-master", "--bin", "kontena-master"]);
+    // The whole workspace is selected, so that its dependencies are those of the tests, built already.
+    command.args(["build", "--workspace", "--bin", "kontena-master"]);
     command.args(["--message-format", "json-render-diagnostics"]);
     command.arg("--manifest-path").arg(concat!(env!("CARGO_MANIFEST_DIR"), "/../../Cargo.toml"));
     if !cfg!(debug_assertions) {

@@ -13,6 +13,7 @@ use tokio::time::{Instant, sleep, sleep_until};
 
 use super::message;
 use super::rename::Rename;
+use super::tripwire::{Hold, Tripwire};
 
 /// How many messages may be on their way before the sender has to wait.
 const ON_THE_WAY: usize = 64;
@@ -28,20 +29,34 @@ pub(super) struct Control {
     pub(super) epoch: u64,
 }
 
-type Controlled = watch::Receiver<Control>;
+/// What all connections of a relay share.
+#[derive(Clone, Debug)]
+pub(super) struct Way {
+    pub(super) rename: Arc<Rename>,
+    pub(super) tripwire: Arc<Tripwire>,
+    pub(super) control: watch::Receiver<Control>,
+}
+
+impl Way {
+    /// Waits until traffic may flow.
+    async fn open(&mut self) -> io::Result<()> {
+        loop {
+            self.control.wait_for(|now| !now.cut).await.map_err(io::Error::other)?;
+            if !self.tripwire.is_tripped() {
+                return Ok(());
+            }
+            self.tripwire.reset().await;
+        }
+    }
+}
 
 /// Serves the connections to one member.
-pub(super) async fn accept(
-    port: u16,
-    listener: TcpListener,
-    rename: Arc<Rename>,
-    control: Controlled,
-) -> io::Result<()> {
+pub(super) async fn accept(port: u16, listener: TcpListener, way: Way) -> io::Result<()> {
     let listener = tokio::net::TcpListener::from_std(listener)?;
     loop {
         match listener.accept().await {
             Ok((client, _)) => {
-                tokio::spawn(connection(client, port, rename.clone(), control.clone()));
+                tokio::spawn(connection(client, port, way.clone()));
             }
             // It passes, as a lack of file descriptors does; a relay that gave up would look like a
             // cut.
@@ -51,27 +66,28 @@ pub(super) async fn accept(
 }
 
 /// Ends on its own or when the relay's connections are closed.
-async fn connection(client: TcpStream, port: u16, rename: Arc<Rename>, control: Controlled) {
-    let epoch = control.borrow().epoch;
-    let mut closing = control.clone();
+async fn connection(client: TcpStream, port: u16, way: Way) {
+    let epoch = way.control.borrow().epoch;
+    let mut closing = way.control.clone();
     tokio::select! {
         // Its error is what ended the connection, and both sides see it end.
-        _ = both_ways(client, port, &rename, control) => {}
+        _ = both_ways(client, port, way) => {}
         _ = closing.wait_for(|now| now.epoch != epoch) => {}
     }
 }
 
-async fn both_ways(client: TcpStream, port: u16, rename: &Rename, mut control: Controlled) -> io::Result<()> {
-    uncut(&mut control).await?;
+async fn both_ways(client: TcpStream, port: u16, mut way: Way) -> io::Result<()> {
+    way.open().await?;
     let server = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await?;
     // The relay adds the delay it is told and no other.
     client.set_nodelay(true)?;
     server.set_nodelay(true)?;
     let (from_client, to_client) = client.into_split();
     let (from_server, to_server) = server.into_split();
+    let (rename, tripwire) = (Arc::clone(&way.rename), Arc::clone(&way.tripwire));
     tokio::try_join!(
-        one_way(from_client, to_server, |_| {}, control.clone()),
-        one_way(from_server, to_client, |message| rename.apply(message), control),
+        one_way(from_client, to_server, |_| {}, |message| tripwire.touched_by(message), way.clone()),
+        one_way(from_server, to_client, |message| rename.apply(message), |_| None, way),
     )?;
     Ok(())
 }
@@ -82,7 +98,8 @@ async fn one_way(
     mut source: OwnedReadHalf,
     mut sink: OwnedWriteHalf,
     change: impl Fn(&mut [u8]),
-    mut control: Controlled,
+    trip: impl Fn(&[u8]) -> Option<Hold>,
+    mut way: Way,
 ) -> io::Result<()> {
     let (sender, mut receiver) = mpsc::channel(ON_THE_WAY);
     let reading = async move {
@@ -96,18 +113,17 @@ async fn one_way(
     };
     let writing = async {
         while let Some((sent, message)) = receiver.recv().await {
-            let delay = control.borrow().delay;
+            let delay = way.control.borrow().delay;
             sleep_until(sent + delay).await;
-            uncut(&mut control).await?;
+            way.open().await?;
+            if trip(&message) != Some(Hold::Reply) {
+                way.open().await?;
+            }
             sink.write_all(&message).await?;
         }
-        uncut(&mut control).await?;
+        way.open().await?;
         sink.shutdown().await
     };
     tokio::try_join!(reading, writing)?;
     Ok(())
-}
-
-async fn uncut(control: &mut Controlled) -> io::Result<()> {
-    control.wait_for(|now| !now.cut).await.map(drop).map_err(io::Error::other)
 }

@@ -1,0 +1,11 @@
+//! Tests of the real program on a real MongoDB replica set: what the database must keep of the election's rules,
+//! and how a master behaves as a process.
+
+mod fence;
+mod lease;
+mod membership;
+mod outage;
+mod process;
+mod stop_points;
+mod store;
+mod writer;

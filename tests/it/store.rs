@@ -1,0 +1,162 @@
+//! A database of its own for each test, and the parties that contend for its lease.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
+
+use anyhow::Result;
+use kontena_core::election::{
+    Answer, Command, EndReason, HolderId, Lease, LeaseStore, RaiseAnswer, TTL_DEFAULT, Term, Timing, Version,
+};
+use kontena_store::{
+    Authority, CommandCounter, DatabaseUri, LeaseParty, Limits, MongoLease, Purpose, SessionId, Store,
+    Writer, WriterHandle, WriterSession,
+};
+use kontena_testkit::mongod::{Database, shared};
+use mongodb::Client;
+use mongodb::bson::{Document, doc};
+use secrecy::SecretString;
+use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
+
+pub(crate) const TTL: Duration = TTL_DEFAULT;
+pub(crate) const LIMIT: Duration = Duration::from_secs(5);
+
+/// A fresh database, with the collections that a master makes.
+pub(crate) async fn fresh() -> Result<Database> {
+    let database = shared().await?.database();
+    let store = open(&database.uri, Purpose::Main).await?;
+    store.ensure_indexes(LIMIT).await?;
+    store.ensure_probe().await?;
+    Ok(database)
+}
+
+pub(crate) async fn open(uri: &str, purpose: Purpose) -> Result<Store> {
+    Ok(Store::open(&database_uri(uri), purpose, &CommandCounter::default()).await?)
+}
+
+pub(crate) fn database_uri(uri: &str) -> DatabaseUri {
+    DatabaseUri::from(SecretString::from(uri))
+}
+
+/// The documents of a database as they stand.
+pub(crate) struct Outside {
+    database: mongodb::Database,
+}
+
+impl Outside {
+    pub(crate) async fn of(database: &Database) -> Result<Self> {
+        let client = Client::with_uri_str(&database.uri).await?;
+        Ok(Self { database: client.database(&database.name) })
+    }
+
+    pub(crate) async fn one(&self, collection: &str, filter: Document) -> Result<Document> {
+        let found = self.database.collection::<Document>(collection).find_one(filter).await?;
+        found.ok_or_else(|| anyhow::anyhow!("nothing like this in {collection}"))
+    }
+
+    pub(crate) async fn count(&self, collection: &str, filter: Document) -> Result<u64> {
+        Ok(self.database.collection::<Document>(collection).count_documents(filter).await?)
+    }
+
+    pub(crate) fn collection(&self, name: &str) -> mongodb::Collection<Document> {
+        self.database.collection(name)
+    }
+}
+
+/// Whether its owner may act, as a test wants it.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Permission {
+    pub(crate) revoked: Arc<AtomicBool>,
+    pub(crate) superseded: Arc<AtomicU64>,
+}
+
+impl Authority for Permission {
+    fn may_act(&self, _: Term) -> bool {
+        !self.revoked.load(Ordering::SeqCst)
+    }
+
+    fn superseded(&self, term: Term) {
+        self.superseded.store(term.0, Ordering::SeqCst);
+    }
+}
+
+/// One contender: a lease store, and a fenced writer with its session.
+pub(crate) struct Party {
+    pub(crate) id: HolderId,
+    pub(crate) lease: MongoLease,
+    pub(crate) store: Store,
+    pub(crate) session: SessionId,
+    pub(crate) writer: WriterHandle,
+    pub(crate) permission: Permission,
+    pub(crate) stop: CancellationToken,
+    pub(crate) writing: JoinHandle<()>,
+}
+
+impl Party {
+    pub(crate) async fn new(number: u8, uri: &str) -> Result<Self> {
+        Self::with_limits(number, uri, Limits::default()).await
+    }
+
+    pub(crate) async fn with_limits(number: u8, uri: &str, limits: Limits) -> Result<Self> {
+        let id = HolderId::from_bytes([number; 16]);
+        let main = open(uri, Purpose::Main).await?;
+        let store = open(uri, Purpose::Lease).await?;
+        let session = WriterSession::open(&main).await?;
+        let timing = Timing::new(TTL)?;
+        let name = format!("party-{number}");
+        let party = LeaseParty { holder: id, name, session: session.id(), timing };
+        let lease = MongoLease::new(&store, party);
+        let (permission, stop, session_id) = (Permission::default(), CancellationToken::new(), session.id());
+        let (task, writer) = Writer::new(&main, session, permission.clone(), limits);
+        let writing = tokio::spawn(task.run(stop.clone()));
+        Ok(Self { id, lease, store, session: session_id, writer, permission, stop, writing })
+    }
+
+    pub(crate) async fn look(&self) -> Option<Lease> {
+        // A busy machine may take longer than a master would wait.
+        let deadline = Instant::now() + LIMIT;
+        loop {
+            match self.lease.execute(Command::Look).await {
+                Answer::Seen(lease) => return lease,
+                other => assert!(Instant::now() < deadline, "a look was answered {other:?}"),
+            }
+        }
+    }
+
+    pub(crate) async fn acquire(&self, observed: Version) -> Answer {
+        self.lease.execute(Command::Acquire { observed, term: observed.term.next(), ttl: TTL }).await
+    }
+
+    /// Creates the lease if need be, and takes it.
+    pub(crate) async fn take(&self) -> Term {
+        if self.look().await.is_none() {
+            self.lease.execute(Command::Create).await;
+        }
+        let seen = self.look().await;
+        assert!(seen.is_some(), "there is no lease");
+        let observed = seen.map(|lease| lease.version).unwrap_or_default();
+        assert_eq!(self.acquire(observed).await, Answer::Applied);
+        observed.term.next()
+    }
+
+    pub(crate) async fn renew(&self, term: Term) -> Answer {
+        self.lease.execute(Command::Renew { term, ttl: TTL }).await
+    }
+
+    pub(crate) async fn release(&self, term: Term) -> Answer {
+        self.lease.execute(Command::Release { term, reason: EndReason::Released }).await
+    }
+
+    /// Takes the lease and raises the fence.
+    pub(crate) async fn lead(&self) -> Term {
+        let term = self.take().await;
+        assert_eq!(self.lease.raise(term).await, RaiseAnswer::Raised);
+        term
+    }
+}
+
+/// The fence as it stands.
+pub(crate) async fn fence(outside: &Outside) -> Result<Document> {
+    outside.one("fences", doc! { "_id": "leader" }).await
+}

@@ -1,0 +1,153 @@
+//! Rules of the house that the compiler does not hold: which crate may use which, where MongoDB may be named,
+//! and how a file begins.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// Whom each of our packages may use in its product code.
+const DIRECTIONS: [(&str, &[&str]); 5] = [
+    ("daemon/core", &[]),
+    ("daemon/wire", &[]),
+    ("daemon/store", &["kontena-core", "kontena-wire"]),
+    ("daemon/server", &["kontena-core", "kontena-store", "kontena-wire"]),
+    ("daemon", &["kontena-core", "kontena-server", "kontena-store", "kontena-wire"]),
+];
+
+/// What a package must never depend on, however convenient.
+const BANNED: [(&str, &[&str]); 4] = [
+    ("daemon/core", &["tokio", "mongodb", "bson", "axum", "reqwest", "rustix"]),
+    ("daemon/wire", &["tokio", "mongodb", "bson", "axum"]),
+    ("daemon/server", &["mongodb", "bson"]),
+    ("daemon/store", &["axum"]),
+];
+
+/// All that may stand at the top of the repository, besides dot files.
+const TOP: [&str; 11] = [
+    "ARCHITECTURE.md",
+    "Cargo.lock",
+    "Cargo.toml",
+    "LICENSE",
+    "README.md",
+    "daemon",
+    "packaging",
+    "systemd",
+    "target",
+    "tests",
+    "tui",
+];
+
+fn root() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().map(Path::to_owned).unwrap_or_default()
+}
+
+/// The names in the tables of a manifest whose name satisfies `wanted`.
+fn dependencies(package: &str, wanted: impl Fn(&str) -> bool) -> BTreeSet<String> {
+    let path = root().join(package).join("Cargo.toml");
+    let manifest = manifest(&path);
+    let tables = manifest.iter().filter(|(name, _)| wanted(name));
+    tables.filter_map(|(_, table)| table.as_table()).flat_map(|table| table.keys().cloned()).collect()
+}
+
+fn manifest(path: &Path) -> toml::Table {
+    let parsed = fs::read_to_string(path).ok().and_then(|text| text.parse().ok());
+    assert!(parsed.is_some(), "{} is no manifest", path.display());
+    parsed.unwrap_or_default()
+}
+
+fn sources() -> Vec<PathBuf> {
+    fn walk(directory: &Path, found: &mut Vec<PathBuf>) {
+        for entry in fs::read_dir(directory).into_iter().flatten().flatten() {
+            let path = entry.path();
+            let name = entry.file_name();
+            if path.is_dir() {
+                if name != "target" && !name.to_string_lossy().starts_with('.') {
+                    walk(&path, found);
+                }
+            } else if path.extension().is_some_and(|extension| extension == "rs") {
+                found.push(path);
+            }
+        }
+    }
+    let mut found = Vec::new();
+    walk(&root(), &mut found);
+    found
+}
+
+#[test]
+fn dependencies_point_one_way() {
+    for (package, allowed) in DIRECTIONS {
+        for used in dependencies(package, |table| table == "dependencies" || table == "build-dependencies") {
+            let ours = used.starts_with("kontena-");
+            assert!(!ours || allowed.contains(&used.as_str()), "{package} must not use {used}");
+        }
+    }
+}
+
+#[test]
+fn heavy_and_foreign_things_stay_where_they_belong() {
+    for (package, banned) in BANNED {
+        let used = dependencies(package, |table| table.ends_with("dependencies"));
+        for name in banned {
+            assert!(!used.contains(*name), "{package} must not use {name}");
+        }
+    }
+}
+
+#[test]
+fn every_member_shares_versions_and_lints() {
+    let manifest: toml::Table = fs::read_to_string(root().join("Cargo.toml")).unwrap().parse().unwrap();
+    let members = manifest["workspace"]["members"].as_array().unwrap();
+    for member in members.iter().filter_map(toml::Value::as_str) {
+        let text = fs::read_to_string(root().join(member).join("Cargo.toml")).unwrap();
+        assert!(text.contains("[lints]\nworkspace = true"), "{member} has lints of its own");
+        let table: toml::Table = text.parse().unwrap();
+        for name in ["dependencies", "dev-dependencies", "build-dependencies"] {
+            for (dependency, wanted) in table.get(name).and_then(toml::Value::as_table).into_iter().flatten()
+            {
+                let shared = wanted.get("workspace").is_some_and(|shared| shared.as_bool() == Some(true));
+                assert!(
+                    shared,
+                    "{member}: the version of {dependency} belongs into the workspace's manifest"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn every_file_begins_by_saying_why_it_exists() {
+    let silent: Vec<_> = sources()
+        .into_iter()
+        .filter(|path| !fs::read_to_string(path).is_ok_and(|text| text.starts_with("//! ")))
+        .collect();
+    assert!(silent.is_empty(), "without a first line that starts with //!: {silent:#?}");
+}
+
+#[test]
+fn nothing_but_the_rooms_stands_at_the_top() {
+    for entry in fs::read_dir(root()).unwrap().flatten() {
+        let name = entry.file_name().to_string_lossy().into_owned();
+        assert!(name.starts_with('.') || TOP.contains(&name.as_str()), "{name} does not belong at the top");
+    }
+}
+
+#[test]
+fn no_room_is_a_dumping_ground() {
+    let names = ["utils", "util", "helpers", "helper", "common", "misc", "mod"];
+    let found: Vec<_> = sources()
+        .into_iter()
+        .filter(|path| path.file_stem().is_some_and(|stem| names.iter().any(|name| stem == *name)))
+        .collect();
+    assert!(found.is_empty(), "{found:#?}");
+}
+
+#[test]
+fn small_files_have_one_subject() {
+    let long: BTreeMap<PathBuf, usize> = sources()
+        .into_iter()
+        .filter_map(|path| Some((path.clone(), fs::read_to_string(&path).ok()?.lines().count())))
+        .filter(|(_, lines)| *lines > 500)
+        .collect();
+    assert!(long.is_empty(), "above 500 lines: {long:#?}");
+}
