@@ -1,22 +1,27 @@
 //! Judges a run from outside: by the database's own order of events, and by what the masters say of themselves.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use futures_util::StreamExt;
 use kontena_testkit::mongod::ReplicaSet;
-use mongodb::Client;
 use mongodb::bson::{Bson, Document, doc};
 use mongodb::change_stream::ChangeStream;
-use mongodb::change_stream::event::{ChangeStreamEvent, OperationType};
-use mongodb::options::FullDocumentType;
+use mongodb::change_stream::event::{ChangeStreamEvent, OperationType, ResumeToken};
+use mongodb::error::ErrorKind;
+use mongodb::options::ClientOptions;
+use mongodb::{Client, Database};
 use tokio::sync::watch;
 use tokio::task::JoinHandle;
 
 use crate::clock;
 
+/// The longest time without an event after which the stream is opened again.
+const SILENCE_MAX: Duration = Duration::from_millis(500);
+/// Before the stream is opened again.
+const REOPEN: Duration = Duration::from_millis(20);
 /// How many rows a probe batch has.
 const PARTS: u64 = 3;
 
@@ -43,26 +48,24 @@ struct Record {
     fence: u64,
     stale_effects: u64,
     batches: HashMap<(u64, u64), u64>,
-    /// When the first batch of each term was seen whole.
-    first_of_term: BTreeMap<u64, Duration>,
+    /// When each batch was seen whole, in that order, with its term.
+    whole: Vec<(Duration, u64)>,
     failure: Option<String>,
 }
 
 impl Judge {
     /// Begins to watch the database `name` of `set`.
     pub(crate) async fn start(set: &ReplicaSet, name: &str) -> Result<Self> {
-        let client = Client::with_uri_str(set.uri(name)).await?;
-        let pipeline = [doc! { "$match": { "ns.coll": { "$in": ["probe", "fences"] } } }];
-        let stream = client
-            .database(name)
-            .watch()
-            .pipeline(pipeline)
-            .full_document(FullDocumentType::UpdateLookup)
-            .await
-            .context("cannot watch the database")?;
+        let mut options = ClientOptions::parse(set.uri(name)).await?;
+        options.heartbeat_freq = Some(Duration::from_millis(500));
+        options.connect_timeout = Some(Duration::from_millis(500));
+        options.server_selection_timeout = Some(Duration::from_secs(1));
+        let client = Client::with_options(options)?;
+        let database = client.database(name);
+        let stream = open(&database, None).await.context("cannot watch the database")?;
         let record = Arc::new(Mutex::new(Record::default()));
         let (sender, latest) = watch::channel(Latest::default());
-        let task = tokio::spawn(follow(stream, Arc::clone(&record), sender));
+        let task = tokio::spawn(follow(database, stream, Arc::clone(&record), sender));
         Ok(Self { record, latest, task, client })
     }
 
@@ -87,8 +90,14 @@ impl Judge {
     }
 
     /// When the first whole batch of a term was seen.
-    pub(crate) fn first_batch(&self, term: u64) -> Option<Duration> {
-        self.record().first_of_term.get(&term).copied()
+    pub(crate) fn first_of_term(&self, wanted: u64) -> Option<Duration> {
+        self.record().whole.iter().find(|(_, term)| *term == wanted).map(|(at, _)| *at)
+    }
+
+    /// When the first whole batch after `moment` was seen.
+    pub(crate) fn first_after(&self, moment: Duration) -> Option<Duration> {
+        let record = self.record();
+        record.whole.get(record.whole.partition_point(|(at, _)| *at <= moment)).map(|(at, _)| *at)
     }
 
     /// Rows that appeared after the fence rose above their term.
@@ -115,26 +124,53 @@ impl Judge {
     }
 }
 
+type Stream = ChangeStream<ChangeStreamEvent<Document>>;
+
+async fn open(database: &Database, token: Option<ResumeToken>) -> mongodb::error::Result<Stream> {
+    let pipeline = [doc! { "$match": { "ns.coll": { "$in": ["probe", "fences"] } } }];
+    database.watch().pipeline(pipeline).resume_after(token).await
+}
+
+/// Follows the stream over its failures: opened again where it stood, it misses nothing and repeats nothing.
 async fn follow(
-    mut stream: ChangeStream<ChangeStreamEvent<Document>>,
+    database: Database,
+    mut stream: Stream,
     record: Arc<Mutex<Record>>,
     latest: watch::Sender<Latest>,
 ) {
-    while let Some(event) = stream.next().await {
-        let at = clock::now();
-        let mut record = record.lock().unwrap_or_else(PoisonError::into_inner);
-        match event {
-            Ok(event) => {
+    let mut token = stream.resume_token();
+    loop {
+        match tokio::time::timeout(SILENCE_MAX, stream.next()).await {
+            Ok(Some(Ok(event))) => {
+                let at = clock::now();
+                token = Some(event.id.clone());
+                let mut record = record.lock().unwrap_or_else(PoisonError::into_inner);
                 if let Some(whole) = record.take_in(&event, at) {
                     latest.send_replace(whole);
                 }
+                continue;
             }
-            Err(error) => {
-                record.failure = Some(error.to_string());
+            Ok(Some(Err(error))) if !may_be_reopened(&error) => {
+                record.lock().unwrap_or_else(PoisonError::into_inner).failure = Some(error.to_string());
                 return;
             }
+            // The stream may be silent since nothing happens, or since the database cannot go on with it.
+            Ok(_) | Err(_) => {}
         }
+        drop(stream);
+        stream = loop {
+            match tokio::time::timeout(SILENCE_MAX, open(&database, token.clone())).await {
+                Ok(Ok(stream)) => break stream,
+                Ok(Err(_)) | Err(_) => tokio::time::sleep(REOPEN).await,
+            }
+        };
     }
+}
+
+/// Whether the same place in the stream may still be there.
+fn may_be_reopened(error: &mongodb::error::Error) -> bool {
+    // ChangeStreamHistoryLost, ChangeStreamFatalError
+    !matches!(&*error.kind, ErrorKind::Command(command) if matches!(command.code, 280 | 286))
 }
 
 impl Record {
@@ -157,7 +193,7 @@ impl Record {
                 let rows = self.batches.entry((term, batch)).or_default();
                 *rows += 1;
                 (*rows == PARTS).then(|| {
-                    self.first_of_term.entry(term).or_insert(at);
+                    self.whole.push((at, term));
                     Latest { term, batch, at }
                 })
             }

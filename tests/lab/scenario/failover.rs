@@ -64,7 +64,7 @@ pub(crate) async fn run(arguments: Failover) -> Result<Report> {
         let place = rig.places.get_mut(leader).context("the leader has no place")?;
         let fault = strike(mode, place)?;
         let next = rig.next_term(term).await?;
-        let first = rig.judge.first_batch(next.term).unwrap_or(next.at);
+        let first = rig.judge.first_of_term(next.term).unwrap_or(next.at);
         let leaderless = clock::millis(first.saturating_sub(fault.at));
         report.sample("leaderless_ms", leaderless);
         eprintln!("round {round:>3}: term {term} lost, term {} acts after {leaderless:.1} ms", next.term);

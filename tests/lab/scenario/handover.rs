@@ -32,7 +32,7 @@ pub(crate) async fn run(arguments: Handover) -> Result<Report> {
         let (status, body) = place.master.ask(Method::POST, "/v1/cluster/step-down").await?;
         ensure!(status == StatusCode::NO_CONTENT, "step-down was answered {status}: {body}");
         let next = rig.next_term(term).await?;
-        let first = rig.judge.first_batch(next.term).unwrap_or(next.at);
+        let first = rig.judge.first_of_term(next.term).unwrap_or(next.at);
         let leaderless = clock::millis(first.saturating_sub(asked));
         report.sample("leaderless_ms", leaderless);
         eprintln!("round {round:>3}: term {term} given up, term {} acts after {leaderless:.1} ms", next.term);

@@ -80,7 +80,9 @@ pub(crate) async fn run(arguments: MongoFailover) -> Result<Report> {
             .judge
             .wait_for("batch after the change of the primary", PATIENCE, |latest| latest.at > writable)
             .await?;
-        let resumed_ms = clock::millis(resumed.at.saturating_sub(writable));
+        // Batches may have been seen while the outside probe was put away.
+        let resumed = rig.judge.first_after(writable).unwrap_or(resumed.at);
+        let resumed_ms = clock::millis(resumed.saturating_sub(writable));
         report.sample("writable_ms", clock::millis(writable.saturating_sub(fault)));
         report.sample("resumed_ms", resumed_ms);
         if let Mode::Kill = mode {
@@ -132,7 +134,8 @@ async fn first_majority_write(rig: &Rig, fault: Duration) -> Result<Duration> {
         while tries.try_join_next().is_some() {}
     }
     tries.shutdown().await;
-    client.shutdown().immediate(true).await;
+    // Its connections to the lost member may take long to end; nothing waits for them.
+    let _ended_in_time = tokio::time::timeout(PROBE_EVERY, client.shutdown().immediate(true)).await;
     match first.load(Ordering::Relaxed) {
         u64::MAX => anyhow::bail!("no majority write within {PATIENCE:?}"),
         micros => Ok(Duration::from_micros(micros)),

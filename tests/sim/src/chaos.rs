@@ -111,8 +111,8 @@ impl World {
         if self.sabotage == Sabotage::LivingBuried
             && let Some(leader) = self.holder()
         {
-            let (host, holder) = (self.processes[leader].host, self.processes[leader].holder);
-            self.bury(host, holder);
+            let holder = self.processes[leader].holder;
+            self.bury(holder);
         }
         let kind = ALL[self.dice.weighted(&self.chaos.weights)];
         let unit = self.chaos.unit;
@@ -214,7 +214,7 @@ impl World {
             End::Down { host } => {
                 return self.living(host).is_none().then_some(Action::Start { host });
             }
-            End::Unburied { host, holder } => self.bury(host, holder),
+            End::Unburied { holder } => self.bury(holder),
         }
         None
     }
@@ -307,7 +307,7 @@ impl World {
         };
         self.inject(Fault::Killed { master: host, buried_after, back_after });
         if let Some(after) = buried_after {
-            self.push_in(after, Event::End(End::Unburied { host, holder }));
+            self.push_in(after, Event::End(End::Unburied { holder }));
         }
         self.push_in(back_after, Event::End(End::Down { host }));
     }

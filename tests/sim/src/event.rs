@@ -64,7 +64,7 @@ pub(crate) enum End {
     /// A master's process is started.
     Down { host: usize },
     /// The lease of a dead process is released on its behalf.
-    Unburied { host: usize, holder: HolderId },
+    Unburied { holder: HolderId },
 }
 
 /// A duty of the leader with one fenced write at a time.

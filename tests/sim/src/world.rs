@@ -201,9 +201,8 @@ impl World {
     }
 
     /// Releases the lease on behalf of a process, by the way of its host.
-    pub(crate) fn bury(&mut self, host: usize, holder: HolderId) {
+    pub(crate) fn bury(&mut self, holder: HolderId) {
         if let Some(process) = self.processes.iter().position(|process| process.holder == holder) {
-            debug_assert_eq!(self.processes[process].host, host, "a burial goes by the dead one's own way");
             self.ask_for(process, holder, Ask::Burial);
         }
     }

@@ -68,6 +68,30 @@ pub(crate) enum Action {
     Renounce(usize),
 }
 
+impl Action {
+    /// Whether this spends a fault, or what else a run has only so often.
+    pub(crate) fn goes_wrong(self) -> bool {
+        match self {
+            Self::Serve(_, _, fate) | Self::Late(_, fate) => fate != Fate::Answered,
+            Self::Pause(..)
+            | Self::End(..)
+            | Self::LosePrimary
+            | Self::Begin(_)
+            | Self::Hint(_)
+            | Self::Renounce(_) => true,
+            Self::Tick
+            | Self::Wake(..)
+            | Self::Free(_)
+            | Self::Arrive(..)
+            | Self::Resume(_)
+            | Self::Start(_)
+            | Self::FindPrimary
+            | Self::Touch(_)
+            | Self::Commit(_) => false,
+        }
+    }
+}
+
 /// What becomes of a request.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Fate {
@@ -357,7 +381,7 @@ fn raise_above(world: &World, place: usize) -> bool {
 pub(crate) fn happen(world: &mut World, setting: Setting, action: Action) {
     match action {
         Action::Tick => {
-            for master in &mut world.masters {
+            for master in world.masters.iter_mut() {
                 pass_tick(master, setting.suspended);
             }
             if setting.rules == Rules::RenewedAtTrusted {

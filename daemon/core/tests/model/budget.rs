@@ -31,7 +31,7 @@ impl Budget {
         kind > 0 && self.faults > 0
     }
 
-    /// Every fault that the check promises to cover, in one run.
+    /// Every fault that the check is about, in one run.
     pub(crate) const ALL: Self = Self {
         faults: 8,
         lost: 2,
@@ -42,8 +42,22 @@ impl Budget {
         outages: 1,
         renounces: 0,
         hints: 0,
-        transactions: 1,
+        transactions: 0,
     };
+
+    /// Every fault of messages, in one run.
+    pub(crate) const MESSAGES: Self = Self {
+        faults: 5,
+        pauses: 0,
+        restarts: 0,
+        outages: 0,
+        ..Self::ALL
+    };
+
+    /// Any mixture of so many faults in one run.
+    pub(crate) const fn any(faults: u8) -> Self {
+        Self { faults, ..Self::ALL }
+    }
 
     /// Of no kind are more left than of all together.
     pub(crate) fn cap(&mut self) {

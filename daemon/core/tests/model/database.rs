@@ -6,6 +6,7 @@ use std::time::Duration;
 use kontena_core::election::{Answer, Command, HolderId, Lease, PROTOCOL, RaiseAnswer, Term, Version};
 
 use crate::rules::Rules;
+use crate::setting::Setting;
 
 /// What a majority of the database's members has.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -69,11 +70,11 @@ impl Database {
     }
 
     /// Makes a command of the lease lane and answers it.
-    pub(crate) fn execute(&mut self, rules: Rules, holder: HolderId, command: &Command) -> Answer {
+    pub(crate) fn execute(&mut self, setting: Setting, holder: HolderId, command: &Command) -> Answer {
         let made = match *command {
             Command::Look => return Answer::Seen(self.lease),
-            Command::Create => self.create(),
-            Command::Acquire { observed, term, ttl } => self.acquire(rules, holder, observed, term, ttl),
+            Command::Create => self.create(setting.timing.ttl),
+            Command::Acquire { observed, term, ttl } => self.acquire(setting.rules, holder, observed, term, ttl),
             Command::Renew { term, ttl } => self.replace(holder, term, |lease| Lease { ttl, ..lease }),
             Command::Release { term, .. } => {
                 self.replace(holder, term, |lease| Lease { holder: None, ..lease })
@@ -83,7 +84,7 @@ impl Database {
         if made { Answer::Applied } else { Answer::Refused }
     }
 
-    fn create(&mut self) -> bool {
+    fn create(&mut self, ttl: Duration) -> bool {
         if self.lease.is_some() {
             return false;
         }
@@ -91,7 +92,7 @@ impl Database {
             protocol: PROTOCOL,
             version: Version { term: self.fence, seq: 1 },
             holder: None,
-            ttl: Duration::ZERO,
+            ttl,
         });
         true
     }

@@ -18,9 +18,6 @@ use crate::world::World;
 /// No run goes beyond this term: a state in which the database has a higher one is outside.
 const LAST_TERM: Term = Term(3);
 
-/// So many states with one way on are passed over at once; runs in circles have to be cut somewhere.
-const PASSED_OVER: usize = 32;
-
 /// A set of runs: the clocks at the start, and what may go wrong.
 #[derive(Clone, Debug)]
 pub(crate) struct LeaseModel {
@@ -69,13 +66,6 @@ impl LeaseModel {
     }
 }
 
-impl LeaseModel {
-    fn happen(&self, world: &mut World, action: Action) {
-        action::happen(world, self.setting, action);
-        normalise(world, self.setting);
-    }
-}
-
 impl Model for LeaseModel {
     type State = World;
     type Action = Action;
@@ -97,17 +87,8 @@ impl Model for LeaseModel {
 
     fn next_state(&self, world: &World, action: Action) -> Option<World> {
         let mut next = world.clone();
-        self.happen(&mut next, action);
-        // A state with one way on is passed over, unless it is one that must never be.
-        let mut ways = Vec::new();
-        for _ in 0..PASSED_OVER {
-            ways.clear();
-            self.actions(&next, &mut ways);
-            match ways.as_slice() {
-                [way] if properties::safe(self, &next) && self.within_boundary(&next) => self.happen(&mut next, *way),
-                _ => break,
-            }
-        }
+        action::happen(&mut next, self.setting, action);
+        normalise(&mut next, self.setting);
         Some(next)
     }
 

@@ -89,8 +89,8 @@ fn age_holding(holding: &mut Holding, mono: Duration, boot: Duration) {
 /// Brings a state into its one form.
 pub(crate) fn normalise(world: &mut World, setting: Setting) {
     let current = world.database.lease.map(|lease| lease.version);
-    for master in &mut world.masters {
-        normalise_master(master, setting.timing, current);
+    for master in world.masters.iter_mut() {
+        normalise_master(master, setting, current);
     }
     world.left.cap();
     drop_inert(world, setting);
@@ -103,7 +103,10 @@ fn not_before(at: &mut Duration, age: Duration) {
     *at = (*at).max(NOW.monotonic - age);
 }
 
-fn normalise_master(master: &mut Master, timing: Timing, current: Option<Version>) {
+fn normalise_master(master: &mut Master, setting: Setting, current: Option<Version>) {
+    let timing = setting.timing;
+    // Under the rule that failed reads do not interrupt the silence, no gap does.
+    let gaps_count = setting.rules != Rules::SilenceOverFailedReads;
     not_before(&mut master.raise_sent_at, timing.raise_call_limit);
     if master.election.state.raising.is_none() {
         master.raise_sent_at = NOW.monotonic;
@@ -148,11 +151,12 @@ fn normalise_master(master: &mut Master, timing: Timing, current: Option<Version
     match role {
         Role::Following { sight, next: _ } => {
             *sight = sight.filter(|Sight { version, since: _, last }| {
-                NOW.monotonic - *last <= timing.gap_limit()
+                !(gaps_count && NOW.monotonic - *last > timing.gap_limit())
                     && (current == Some(*version) || coming == Some(*version))
             });
             if let Some(sight) = sight {
                 not_before(&mut sight.since, timing.ttl);
+                not_before(&mut sight.last, timing.ttl);
             }
         }
         Role::Holding(holding) => normalise_holding(holding, timing),
@@ -236,7 +240,7 @@ fn each_version(world: &mut World, visit: &mut impl FnMut(&mut Version)) {
     if let Some(lease) = &mut world.database.lease {
         visit(&mut lease.version);
     }
-    for master in &mut world.masters {
+    for master in world.masters.iter_mut() {
         if let Flight::Answered(Answer::Seen(Some(Lease { version, .. }))) = &mut master.lease {
             visit(version);
         }
@@ -278,7 +282,14 @@ fn sort(world: &mut World) {
             id
         }
     });
-    world.masters = [a, b, c].map(|slot| world.masters[slot].clone());
+    // The last place is right once the others are.
+    let mut slots = [0, 1, 2];
+    for (place, wanted) in [a, b].into_iter().enumerate() {
+        if let Some(found) = slots.iter().position(|slot| *slot == wanted) {
+            slots.swap(place, found);
+            world.masters.swap(place, found);
+        }
+    }
 }
 
 /// What a master is, apart from its place.

@@ -39,7 +39,7 @@ fn heal(model: &LeaseModel, world: &mut World) {
     for late in std::mem::take(&mut world.late) {
         world.take_late_effect(model.setting, &late);
     }
-    for master in &mut world.masters {
+    for master in world.masters.iter_mut() {
         master.health = Health::Up;
         if matches!(master.lease, Flight::Held | Flight::Unsent) {
             master.lease = Flight::Fresh;

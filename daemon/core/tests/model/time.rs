@@ -55,4 +55,20 @@ impl Rate {
             Self::Fast => 21,
         })
     }
+
+    /// The clocks of three masters, every way that differs by more than the order.
+    pub(crate) fn all_of_three() -> Vec<[Self; 3]> {
+        let all = [Self::Slow, Self::Exact, Self::Fast];
+        let mut sets = Vec::new();
+        for a in all {
+            for b in all {
+                for c in all {
+                    if a <= b && b <= c {
+                        sets.push([a, b, c]);
+                    }
+                }
+            }
+        }
+        sets
+    }
 }

@@ -12,7 +12,7 @@ use crate::time::Rate;
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub(crate) struct World {
     /// The masters. Which of them is in which place has no meaning.
-    pub(crate) masters: [Master; 3],
+    pub(crate) masters: Box<[Master; 3]>,
     /// The documents.
     pub(crate) database: Database,
     /// Requests that nobody waits for any more.
@@ -49,7 +49,7 @@ impl World {
         let [a, b, c] = rates;
         let [x, y, z] = wall_ahead;
         Self {
-            masters: [(a, x), (b, y), (c, z)].map(|(rate, ahead)| Master::new(setting, rate, ahead)),
+            masters: Box::new([(a, x), (b, y), (c, z)].map(|(rate, ahead)| Master::new(setting, rate, ahead))),
             database: Database::empty(),
             late: Vec::new(),
             outage: false,
@@ -62,7 +62,7 @@ impl World {
         let master = &self.masters[slot];
         match lane {
             Lane::Lease => {
-                let answer = self.database.execute(setting.rules, holder(slot), &master.command());
+                let answer = self.database.execute(setting, holder(slot), &master.command());
                 Some(Reply::Lease(answer))
             }
             Lane::Fence => {
@@ -84,7 +84,7 @@ impl World {
                 self.database.raise(setting.rules, *term);
             }
             Request::Command(command) => {
-                self.database.execute(setting.rules, late.from, command);
+                self.database.execute(setting, late.from, command);
             }
         }
     }
@@ -140,7 +140,7 @@ impl World {
         if let Some(lease) = &mut self.database.lease {
             lease.holder = lease.holder.map(name);
         }
-        for master in &mut self.masters {
+        for master in self.masters.iter_mut() {
             if let Flight::Answered(Answer::Seen(Some(lease))) = &mut master.lease {
                 lease.holder = lease.holder.map(name);
             }
@@ -152,7 +152,7 @@ impl World {
 
     /// Notes which terms were acted under.
     pub(crate) fn note_acting(&mut self, setting: Setting) {
-        for master in &self.masters {
+        for master in self.masters.iter() {
             if let Some(place) = master.acting(setting).and_then(|acting| place(acting.term)) {
                 self.database.acted[place] = true;
             }

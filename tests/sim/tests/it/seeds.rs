@@ -16,13 +16,14 @@ fn every_invariant_holds_in_the_fixed_seeds() {
     assert_eq!(summary.seeds, SEEDS);
 }
 
-/// Seeds that failed once, each for a reason of its own.
+/// Seeds that failed once, each for a reason of its own. What a seed means changes with the simulator: whoever
+/// changes that looks for other seeds that show the same, by undoing what mended it.
 #[test]
 fn what_went_wrong_before_holds_now() {
     for (seed, reason) in [
-        (1, "a driver that nobody could ask for anything spun until its lease was released"),
-        (2908, "followers counted a holder's silence on over a gap by their own, longer ttl"),
-        (1426, "a late renewal put a ttl back that was shorter than what the holder counted with"),
+        (15, "a driver that nobody could ask for anything spun until its lease was released"),
+        (1410, "followers counted a holder's silence on over a gap by their own, longer ttl"),
+        (3138, "a late renewal put a ttl back that was shorter than what the holder counted with"),
     ] {
         let outcome = run(seed);
         assert!(outcome.passed(), "{reason}:\n{outcome}");

@@ -1,0 +1,153 @@
+//! The sets of runs that are visited state by state, to the end.
+//!
+//! All eight faults in one run have too many states. Each set below is complete within what it says, without
+//! a limit on depth or time: a run may go on for ever, since states that differ by their age only are one.
+//! The boundary of all sets is term 3. What no set has is left to the `walks`.
+
+use std::sync::atomic::Ordering;
+use std::time::{Duration, Instant};
+
+use stateright::{Checker, HasDiscoveries, Model};
+
+use crate::budget::Budget;
+use crate::lease_model::LeaseModel;
+use crate::rules::Rules;
+use crate::time::Rate;
+
+/// At least so many states in all sets together.
+const STATES: usize = 1_000_000;
+/// At most so many seconds in all sets together, unless the variable says otherwise: on a machine that does
+/// something else as well, the clock on the wall says nothing.
+const SECONDS: (&str, u64) = ("KONTENA_MODEL_SECONDS", 120);
+
+/// What is measured over several sets.
+#[derive(Default)]
+struct Total {
+    states: usize,
+    time: Duration,
+}
+
+impl Total {
+    /// Visits all states of a set.
+    fn visit(&mut self, name: &str, model: LeaseModel) {
+        let recovery = model.recovery.clone();
+        let start = Instant::now();
+        let checker = model
+            .checker()
+            .threads(2)
+            .finish_when(HasDiscoveries::AnyFailures)
+            .spawn_bfs()
+            .join();
+        let time = start.elapsed();
+        let states = checker.unique_state_count();
+        println!(
+            "{name}: {states} states in {:.1} s, recovery from {} of them in {} ticks at most",
+            time.as_secs_f64(),
+            recovery.states.load(Ordering::Relaxed),
+            recovery.ticks.load(Ordering::Relaxed),
+        );
+        checker.assert_properties();
+        self.states += states;
+        self.time += time;
+    }
+}
+
+#[test]
+fn every_property_holds_in_every_state() {
+    let mut total = Total::default();
+
+    total.visit(
+        "2 lost, 2 delayed, 1 unknown in one run",
+        LeaseModel::new(Rules::Production, 20, Budget {
+            transactions: 1,
+            ..Budget::MESSAGES
+        }),
+    );
+    total.visit(
+        "any 2 faults in one run",
+        LeaseModel::new(Rules::Production, 20, Budget {
+            transactions: 1,
+            ..Budget::any(2)
+        }),
+    );
+    total.visit("any 2 faults in one run, a slow, an exact and a fast clock", LeaseModel {
+        rates: vec![[Rate::Slow, Rate::Exact, Rate::Fast]],
+        ..LeaseModel::new(Rules::Production, 8, Budget::any(2))
+    });
+    total.visit("any 1 fault in one run, all clocks", LeaseModel {
+        rates: Rate::all_of_three(),
+        ..LeaseModel::new(Rules::Production, 20, Budget {
+            transactions: 2,
+            ..Budget::any(1)
+        })
+    });
+    total.visit(
+        "any 3 faults in one run, four ticks to the ttl",
+        LeaseModel::new(Rules::Production, 4, Budget::any(3)),
+    );
+    total.visit(
+        "a leader that is asked to step down, and any 1 fault",
+        LeaseModel::new(Rules::Production, 8, Budget {
+            renounces: 1,
+            ..Budget::any(1)
+        }),
+    );
+    total.visit(
+        "2 hints, and any 1 fault",
+        LeaseModel::new(Rules::Production, 20, Budget {
+            hints: 2,
+            ..Budget::any(1)
+        }),
+    );
+    let mut suspended = LeaseModel::new(Rules::Production, 20, Budget {
+        faults: 2,
+        delayed: 1,
+        lost: 1,
+        pauses: 1,
+        ..Budget::default()
+    });
+    suspended.setting.suspended = true;
+    total.visit("a host that is suspended, and 1 lost or delayed", suspended);
+
+    let limit = std::env::var(SECONDS.0)
+        .ok()
+        .and_then(|seconds| seconds.parse().ok())
+        .unwrap_or(SECONDS.1);
+    println!("{} states in {:.1} s", total.states, total.time.as_secs_f64());
+    assert!(total.states >= STATES, "{} states", total.states);
+    assert!(
+        total.time <= Duration::from_secs(limit),
+        "{:?}; {} sets another limit",
+        total.time,
+        SECONDS.0
+    );
+}
+
+#[test]
+#[ignore = "takes some minutes and gigabytes"]
+fn every_property_holds_in_every_state_of_larger_sets() {
+    let mut total = Total::default();
+    total.visit(
+        "any 3 faults in one run",
+        LeaseModel::new(Rules::Production, 20, Budget::any(3)),
+    );
+    total.visit("any 2 faults in one run, all clocks", LeaseModel {
+        rates: Rate::all_of_three(),
+        ..LeaseModel::new(Rules::Production, 20, Budget::any(2))
+    });
+    total.visit(
+        "any 3 faults and a transaction in one run, four ticks to the ttl",
+        LeaseModel::new(Rules::Production, 4, Budget {
+            transactions: 1,
+            ..Budget::any(3)
+        }),
+    );
+}
+#[test]
+#[ignore = "x"]
+fn tryout() {
+    println!("world {} master {}", size_of::<crate::world::World>(), size_of::<crate::master::Master>());
+    let mut total = Total::default();
+    total.visit("g4", LeaseModel::new(Rules::Production, 4, Budget { lost: 1, delayed: 1, ..Budget::any(3) }));
+    total.visit("g20", LeaseModel::new(Rules::Production, 20, Budget::any(2)));
+}
