@@ -22,8 +22,8 @@ pub struct State {
     pub highest: Term,
     /// Why this master does not stand for now.
     pub bar: Option<Bar>,
-    /// The last term that this master gave up, with the reason. Whatever the database says later, it is never
-    /// acted under again.
+    /// The greatest term that this master gave up, with the reason of the last one. Whatever the database says
+    /// later, no term up to it is acted under again.
     pub renounced: Option<(Term, EndReason)>,
     /// Whether this master may stand at all.
     pub eligible: bool,

@@ -216,7 +216,7 @@ impl Election {
         };
         if lease.holder == Some(self.candidate.id) {
             // An acquire whose answer was lost. Only a renewal of now can open the deadline.
-            self.hold(now, lease.version.term, None, timing.ttl);
+            self.hold(now, lease.version.term, None, timing.ttl.min(lease.ttl));
             return;
         }
         if lease.holder.is_some()
@@ -253,7 +253,7 @@ impl Election {
     /// Begins a term, or goes on with one, unless this master gave it up or must not stand.
     fn hold(&mut self, now: Reading, term: Term, confirmed: Option<Reading>, ttl: Duration) {
         self.state.highest = self.state.highest.max(term);
-        let renounced = self.state.renounced.filter(|(given_up, _)| *given_up == term);
+        let renounced = self.state.renounced.filter(|(given_up, _)| term <= *given_up);
         if let Some((_, reason)) = renounced {
             self.release(now, term, reason);
         } else if !self.stands() {
@@ -330,7 +330,8 @@ impl Election {
 
     /// Gives a term up for good. From here on nothing opens its deadline again.
     fn release(&mut self, now: Reading, term: Term, reason: EndReason) {
-        self.state.renounced = Some((term, reason));
+        let greatest = self.state.renounced.map_or(term, |(given_up, _)| given_up.max(term));
+        self.state.renounced = Some((greatest, reason));
         self.state.role = Role::Releasing(Releasing { term, reason });
         self.state.next_call_at = now.monotonic;
     }

@@ -15,8 +15,6 @@
 //!   before, nothing writes to the fence, so that the snapshot would be the same. It may be begun under any
 //!   term that was ever acted under, and goes on at any time, whatever its master does: one more than any
 //!   real process could do.
-//! * Once nothing can go wrong any more, several *looks* at a lease that none of them may take are answered in
-//!   one order: they change nothing but what the own master knows.
 //! * A lost *look* is lost one way only: it has no effect. For the same reason none is late.
 
 use kontena_core::election::{Answer, Command, EndReason, Input, Lane, RaiseAnswer, Role, SitOut};
@@ -139,12 +137,6 @@ pub(crate) fn possible(world: &World, setting: Setting, actions: &mut Vec<Action
         of_process(world, setting, slot, actions);
         return;
     }
-    if actions.is_empty()
-        && let Some(slot) = harmless_look(world, setting)
-    {
-        actions.push(Action::Serve(slot, Lane::Lease, Fate::Answered));
-        return;
-    }
     let mut calm = true;
     for slot in 0..3 {
         calm &= of_master(world, setting, slot, actions);
@@ -168,38 +160,6 @@ fn wakes_first(setting: Setting, master: &Master) -> bool {
         && master.lease.undisturbed()
         && master.fence.undisturbed()
         && is_due(setting, master)
-}
-
-/// The first of several looks that can be taken in any order: nothing else can happen any more before time
-/// goes on, and none of those who look could take the lease by what it sees.
-fn harmless_look(world: &World, setting: Setting) -> Option<usize> {
-    let left = world.left;
-    let held = world.database.lease.is_some_and(|lease| lease.holder.is_some());
-    if left.faults > 0 || left.renounces > 0 || left.hints > 0 || world.outage || !world.late.is_empty() || !held {
-        return None;
-    }
-    let mut first = None;
-    for (slot, master) in world.masters.iter().enumerate().rev() {
-        if master.health != Health::Up || !master.fence.undisturbed() {
-            return None;
-        }
-        if master.lease == Flight::Fresh && master.command() == Command::Look {
-            if silent_for_long(world, setting, master) {
-                return None;
-            }
-            first = Some(slot);
-        } else if !master.lease.undisturbed() || is_due(setting, master) {
-            return None;
-        }
-    }
-    first
-}
-
-/// Whether a look that still shows the lease as it is would end the silence that this master waits for.
-fn silent_for_long(world: &World, setting: Setting, master: &Master) -> bool {
-    let version = world.database.lease.map(|lease| lease.version);
-    matches!(master.election.state.role, Role::Following { sight: Some(sight), .. }
-        if Some(sight.version) == version && NOW.monotonic - sight.since >= setting.timing.ttl)
 }
 
 /// Collects what can happen to a master; whether time can go on as far as it is concerned.

@@ -17,10 +17,7 @@ fn found(rules: Rules, budget: Budget, property: &'static str) {
 }
 
 fn found_with_wall_clocks(wall_ahead: [i32; 3], rules: Rules, budget: Budget, property: &'static str) {
-    let model = |rules| LeaseModel {
-        wall_ahead,
-        ..LeaseModel::new(rules, 20, budget)
-    };
+    let model = |rules| LeaseModel { wall_ahead, ..LeaseModel::new(rules, 20, budget) };
     let wrong = model(rules)
         .checker()
         .threads(2)
@@ -35,12 +32,7 @@ fn found_with_wall_clocks(wall_ahead: [i32; 3], rules: Rules, budget: Budget, pr
 
 #[test]
 fn a_deadline_that_counts_from_the_answer() {
-    let budget = Budget {
-        faults: 2,
-        delayed: 1,
-        pauses: 1,
-        ..Budget::default()
-    };
+    let budget = Budget { faults: 2, delayed: 1, pauses: 1, ..Budget::default() };
     found(Rules::DeadlineFromAnswer, budget, ONE_ACTS);
 }
 
@@ -52,43 +44,25 @@ fn a_follower_that_trusts_the_time_of_the_last_renewal() {
 
 #[test]
 fn effects_without_a_fence() {
-    let budget = Budget {
-        faults: 1,
-        pauses: 1,
-        transactions: 1,
-        ..Budget::default()
-    };
+    let budget = Budget { faults: 1, pauses: 1, transactions: 1, ..Budget::default() };
     found(Rules::NoFence, budget, NO_LATE_EFFECT);
 }
 
 #[test]
 fn a_fence_that_is_only_read() {
-    let budget = Budget {
-        faults: 1,
-        pauses: 1,
-        transactions: 1,
-        ..Budget::default()
-    };
+    let budget = Budget { faults: 1, pauses: 1, transactions: 1, ..Budget::default() };
     found(Rules::FenceOnlyRead, budget, NO_LATE_EFFECT);
 }
 
 #[test]
 fn a_lease_that_is_taken_by_its_term_alone() {
-    let budget = Budget {
-        faults: 1,
-        pauses: 1,
-        ..Budget::default()
-    };
+    let budget = Budget { faults: 1, pauses: 1, ..Budget::default() };
     found(Rules::AcquireByTermAlone, budget, ONE_ACTS);
 }
 
 #[test]
 fn silence_that_is_counted_over_failed_reads() {
-    let budget = Budget {
-        faults: 1,
-        outages: 1,
-        ..Budget::default()
-    };
+    let budget = Budget { faults: 1, outages: 1, ..Budget::default() };
     found(Rules::SilenceOverFailedReads, budget, OUTAGE_IS_FREE);
 }
 
@@ -99,11 +73,6 @@ fn a_leader_that_acts_before_it_raised_the_fence() {
 
 #[test]
 fn a_read_back_that_is_taken_as_proof() {
-    let budget = Budget {
-        faults: 1,
-        delayed: 1,
-        renounces: 1,
-        ..Budget::default()
-    };
+    let budget = Budget { faults: 1, delayed: 1, renounces: 1, ..Budget::default() };
     found(Rules::NegativeReadBackBelieved, budget, ONE_ACTS);
 }

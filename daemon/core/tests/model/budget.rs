@@ -46,13 +46,7 @@ impl Budget {
     };
 
     /// Every fault of messages, in one run.
-    pub(crate) const MESSAGES: Self = Self {
-        faults: 5,
-        pauses: 0,
-        restarts: 0,
-        outages: 0,
-        ..Self::ALL
-    };
+    pub(crate) const MESSAGES: Self = Self { faults: 5, pauses: 0, restarts: 0, outages: 0, ..Self::ALL };
 
     /// Any mixture of so many faults in one run.
     pub(crate) const fn any(faults: u8) -> Self {

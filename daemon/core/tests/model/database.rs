@@ -74,7 +74,9 @@ impl Database {
         let made = match *command {
             Command::Look => return Answer::Seen(self.lease),
             Command::Create => self.create(setting.timing.ttl),
-            Command::Acquire { observed, term, ttl } => self.acquire(setting.rules, holder, observed, term, ttl),
+            Command::Acquire { observed, term, ttl } => {
+                self.acquire(setting.rules, holder, observed, term, ttl)
+            }
             Command::Renew { term, ttl } => self.replace(holder, term, |lease| Lease { ttl, ..lease }),
             Command::Release { term, .. } => {
                 self.replace(holder, term, |lease| Lease { holder: None, ..lease })

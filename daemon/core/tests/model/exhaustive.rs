@@ -143,11 +143,3 @@ fn every_property_holds_in_every_state_of_larger_sets() {
         }),
     );
 }
-#[test]
-#[ignore = "x"]
-fn tryout() {
-    println!("world {} master {}", size_of::<crate::world::World>(), size_of::<crate::master::Master>());
-    let mut total = Total::default();
-    total.visit("g4", LeaseModel::new(Rules::Production, 4, Budget { lost: 1, delayed: 1, ..Budget::any(3) }));
-    total.visit("g20", LeaseModel::new(Rules::Production, 20, Budget::any(2)));
-}

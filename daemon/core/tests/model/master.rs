@@ -144,7 +144,8 @@ impl Master {
                 .as_ref()
                 .is_some_and(|call| passed(call.sent_at.monotonic, setting.timing.call_limit)),
             Due::FenceLimit => {
-                self.election.state.raising.is_some() && passed(self.raise_sent_at, setting.timing.raise_call_limit)
+                self.election.state.raising.is_some()
+                    && passed(self.raise_sent_at, setting.timing.raise_call_limit)
             }
             Due::Timer => self.election.next_wake(NOW) == Some(Duration::ZERO),
         }

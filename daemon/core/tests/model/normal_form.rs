@@ -244,7 +244,8 @@ fn each_version(world: &mut World, visit: &mut impl FnMut(&mut Version)) {
         if let Flight::Answered(Answer::Seen(Some(Lease { version, .. }))) = &mut master.lease {
             visit(version);
         }
-        if let Some(Call { command: Command::Acquire { observed, .. }, .. }) = &mut master.election.state.call {
+        if let Some(Call { command: Command::Acquire { observed, .. }, .. }) = &mut master.election.state.call
+        {
             visit(observed);
         }
         if let Role::Following { sight, next } = &mut master.election.state.role {

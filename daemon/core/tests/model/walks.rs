@@ -21,12 +21,11 @@ const FAULTS: u64 = 24;
 fn runs_with_all_faults_at_once() {
     let model = LeaseModel {
         rates: Rate::all_of_three(),
-        ..LeaseModel::new(Rules::Production, 20, Budget {
-            renounces: 1,
-            hints: 2,
-            transactions: 2,
-            ..Budget::ALL
-        })
+        ..LeaseModel::new(
+            Rules::Production,
+            20,
+            Budget { renounces: 1, hints: 2, transactions: 2, ..Budget::ALL },
+        )
     };
     let starts = model.init_states();
     let mut choice = Choice(1);
@@ -51,11 +50,8 @@ fn walk(model: &LeaseModel, world: &World, choice: &mut Choice) -> Option<World>
     let mut actions = Vec::new();
     model.actions(world, &mut actions);
     let faulty = choice.one_in(FAULTS);
-    let mut of_kind: Vec<Action> = actions
-        .iter()
-        .copied()
-        .filter(|action| action.goes_wrong() == faulty)
-        .collect();
+    let mut of_kind: Vec<Action> =
+        actions.iter().copied().filter(|action| action.goes_wrong() == faulty).collect();
     if of_kind.is_empty() {
         of_kind = actions;
     }

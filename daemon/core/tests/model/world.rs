@@ -49,7 +49,9 @@ impl World {
         let [a, b, c] = rates;
         let [x, y, z] = wall_ahead;
         Self {
-            masters: Box::new([(a, x), (b, y), (c, z)].map(|(rate, ahead)| Master::new(setting, rate, ahead))),
+            masters: Box::new(
+                [(a, x), (b, y), (c, z)].map(|(rate, ahead)| Master::new(setting, rate, ahead)),
+            ),
             database: Database::empty(),
             late: Vec::new(),
             outage: false,
