@@ -35,6 +35,18 @@ async fn the_fence_only_rises() -> Result<()> {
 }
 
 #[tokio::test]
+async fn a_term_that_another_leader_had_is_nobody_elses() -> Result<()> {
+    // As after a restore of the lease alone, which then comes to the same number again.
+    let database = fresh().await?;
+    let (one, two) = (Party::new(1, &database.uri).await?, Party::new(2, &database.uri).await?);
+    let term = one.lead().await;
+    assert_eq!(two.lease.raise(term).await, RaiseAnswer::Higher(term));
+    one.writer.commit(probe(term, 1)).await?;
+    assert_eq!(one.lease.raise(term).await, RaiseAnswer::Raised);
+    Ok(())
+}
+
+#[tokio::test]
 async fn nothing_of_an_earlier_term_is_written_after_the_raise() -> Result<()> {
     let database = fresh().await?;
     let (one, two) = (Party::new(1, &database.uri).await?, Party::new(2, &database.uri).await?);

@@ -32,20 +32,25 @@ pub(crate) async fn raise(
         return create(database, term, session, limit).await;
     };
     let standing = Term(counter(&fence, "term").ok_or_else(|| Failure::unknown("the fence has no term"))?);
-    if standing > term {
+    let own = session.to_string();
+    let mine = fence.get_str("lsid").is_ok_and(|lsid| lsid == own);
+    // Another leader's equal term is no better than a higher one: a lease that is older than the fence, as after
+    // a restore of one document, may come to the same number twice.
+    if standing > term || (standing == term && !mine) {
         return Ok(RaiseAnswer::Higher(standing));
     }
     let mut earlier: Vec<SessionId> =
         ["lsid", "former"].into_iter().filter_map(|key| session_in(&fence, key)).collect();
     earlier.retain(|found| *found != session);
     kill_sessions(database, &earlier).await?;
-    let own = session.to_string();
     let set = doc! { "$set": {
         "term": stored(term.0),
         "former": { "$cond": [{ "$eq": ["$lsid", &own] }, { "$ifNull": ["$former", Bson::Null] }, "$lsid"] },
         "lsid": &own,
     } };
-    let filter = doc! { "_id": LEADER, "term": { "$lte": stored(term.0) } };
+    let lower_or_mine =
+        [doc! { "term": { "$lt": stored(term.0) } }, doc! { "term": stored(term.0), "lsid": &own }];
+    let filter = doc! { "_id": LEADER, "$or": lower_or_mine };
     let command = doc! { "update": FENCES, "updates": [{ "q": filter, "u": [set] }] };
     if write(database, command, limit).await? == 0 {
         // Raised by somebody else, or removed: the next try tells.

@@ -30,7 +30,7 @@ use crate::world::{Late, Reply, Request, World};
 /// One thing that can happen.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Action {
-    /// A twentieth of the ttl passes.
+    /// A unit of true time passes.
     Tick,
     /// A process does what is due.
     Wake(usize, Due),
@@ -64,6 +64,8 @@ pub(crate) enum Action {
     Hint(usize),
     /// A leader is asked to give up the lease.
     Renounce(usize),
+    /// The configured ttl of a master is changed to the other one.
+    Retime(usize),
 }
 
 impl Action {
@@ -76,7 +78,8 @@ impl Action {
             | Self::LosePrimary
             | Self::Begin(_)
             | Self::Hint(_)
-            | Self::Renounce(_) => true,
+            | Self::Renounce(_)
+            | Self::Retime(_) => true,
             Self::Tick
             | Self::Wake(..)
             | Self::Free(_)
@@ -132,14 +135,14 @@ const DUES: [Due; 3] = [Due::LeaseLimit, Due::FenceLimit, Due::Timer];
 pub(crate) fn possible(world: &World, setting: Setting, actions: &mut Vec<Action>) {
     of_transactions(world, setting, actions);
     if actions.is_empty()
-        && let Some(slot) = (0..3).find(|slot| wakes_first(setting, &world.masters[*slot]))
+        && let Some(slot) = (0..3).find(|slot| wakes_first(&world.masters[*slot]))
     {
-        of_process(world, setting, slot, actions);
+        of_process(world, slot, actions);
         return;
     }
     let mut calm = true;
     for slot in 0..3 {
-        calm &= of_master(world, setting, slot, actions);
+        calm &= of_master(world, slot, actions);
     }
     for (index, late) in world.late.iter().enumerate() {
         calm &= !late.urgent;
@@ -151,19 +154,19 @@ pub(crate) fn possible(world: &World, setting: Setting, actions: &mut Vec<Action
     }
 }
 
-fn is_due(setting: Setting, master: &Master) -> bool {
-    DUES.into_iter().any(|due| master.due(setting, due))
+fn is_due(master: &Master) -> bool {
+    DUES.into_iter().any(|due| master.due(due))
 }
 
-fn wakes_first(setting: Setting, master: &Master) -> bool {
+fn wakes_first(master: &Master) -> bool {
     master.health == Health::Up
         && master.lease.undisturbed()
         && master.fence.undisturbed()
-        && is_due(setting, master)
+        && is_due(master)
 }
 
 /// Collects what can happen to a master; whether time can go on as far as it is concerned.
-fn of_master(world: &World, setting: Setting, slot: usize, actions: &mut Vec<Action>) -> bool {
+fn of_master(world: &World, slot: usize, actions: &mut Vec<Action>) -> bool {
     let master = &world.masters[slot];
     let left = world.left;
     let urgent = master.lease.urgent() || master.fence.urgent();
@@ -186,7 +189,7 @@ fn of_master(world: &World, setting: Setting, slot: usize, actions: &mut Vec<Act
             !urgent
         }
         Health::Paused => {
-            if is_due(setting, master)
+            if is_due(master)
                 || matches!(master.lease, Flight::Answered(_) | Flight::Unsent)
                 || matches!(master.fence, Flight::Answered(_) | Flight::Unsent)
             {
@@ -195,19 +198,19 @@ fn of_master(world: &World, setting: Setting, slot: usize, actions: &mut Vec<Act
             !urgent
         }
         Health::Up => {
-            of_process(world, setting, slot, actions);
-            !urgent && !is_due(setting, master)
+            of_process(world, slot, actions);
+            !urgent && !is_due(master)
         }
     }
 }
 
 /// Collects what a running process can do by itself, and what can be done to it.
-fn of_process(world: &World, setting: Setting, slot: usize, actions: &mut Vec<Action>) {
+fn of_process(world: &World, slot: usize, actions: &mut Vec<Action>) {
     let master = &world.masters[slot];
     let left = world.left;
     let urgent = master.lease.urgent() || master.fence.urgent();
     let mut due = false;
-    for reason in DUES.into_iter().filter(|reason| master.due(setting, *reason)) {
+    for reason in DUES.into_iter().filter(|reason| master.due(*reason)) {
         due = true;
         actions.push(Action::Wake(slot, reason));
     }
@@ -216,6 +219,9 @@ fn of_process(world: &World, setting: Setting, slot: usize, actions: &mut Vec<Ac
         if urgent {
             actions.push(Action::Pause(slot, Sent::No));
         }
+    }
+    if left.retimes > 0 {
+        actions.push(Action::Retime(slot));
     }
     match &master.election.state.role {
         Role::Following { .. } if left.hints > 0 && master.election.state.next_call_at > NOW.monotonic => {
@@ -399,6 +405,12 @@ pub(crate) fn happen(world: &mut World, setting: Setting, action: Action) {
             world.left.renounces -= 1;
             let input = Input::Renounce { reason: EndReason::SteppedDown, sit_out: SitOut::UntilOtherTerm };
             step(world, setting, slot, input);
+        }
+        Action::Retime(slot) => {
+            world.left.retimes -= 1;
+            let own = world.masters[slot].election.candidate.timing;
+            let other = if own == setting.timing { setting.retimed } else { setting.timing };
+            step(world, setting, slot, Input::Retime(other));
         }
     }
     world.note_acting(setting);

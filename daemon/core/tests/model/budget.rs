@@ -19,6 +19,8 @@ pub(crate) struct Budget {
     pub(crate) outages: u8,
     /// Leaders that are asked to give up the lease.
     pub(crate) renounces: u8,
+    /// Masters whose configured ttl changes.
+    pub(crate) retimes: u8,
     /// Hints that the lease may have changed. No fault, but they shift the times of the looks.
     pub(crate) hints: u8,
     /// Transactions of leaders that overlap with the raise of the fence to a higher term.
@@ -41,6 +43,7 @@ impl Budget {
         restarts: 1,
         outages: 1,
         renounces: 0,
+        retimes: 0,
         hints: 0,
         transactions: 0,
     };

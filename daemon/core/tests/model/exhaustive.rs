@@ -12,7 +12,7 @@ use stateright::{Checker, HasDiscoveries, Model};
 use crate::budget::Budget;
 use crate::lease_model::LeaseModel;
 use crate::rules::Rules;
-use crate::time::Rate;
+use crate::time::{Rate, timing};
 
 /// At least so many states in all sets together.
 const STATES: usize = 1_000_000;
@@ -109,6 +109,19 @@ fn every_property_holds_in_every_state() {
     suspended.setting.suspended = true;
     total.visit("a host that is suspended, and 1 lost or delayed", suspended);
 
+    for (before, after) in [(16, 8), (8, 16)] {
+        let mut retimed = LeaseModel::new(Rules::Production, before, Budget {
+            faults: 2,
+            delayed: 2,
+            lost: 1,
+            pauses: 1,
+            retimes: 2,
+            ..Budget::default()
+        });
+        retimed.setting.retimed = timing(after);
+        total.visit("a ttl that is changed, and 2 faults of messages or pauses", retimed);
+    }
+
     let limit = std::env::var(SECONDS.0)
         .ok()
         .and_then(|seconds| seconds.parse().ok())
@@ -142,4 +155,22 @@ fn every_property_holds_in_every_state_of_larger_sets() {
             ..Budget::any(3)
         }),
     );
+}
+
+#[test]
+#[ignore = "x"]
+fn tryout() {
+    let mut total = Total::default();
+    for (before, after) in [(16, 8), (8, 16)] {
+        let mut retimed = LeaseModel::new(Rules::Production, before, Budget {
+            faults: 2,
+            delayed: 2,
+            lost: 1,
+            pauses: 1,
+            retimes: 2,
+            ..Budget::default()
+        });
+        retimed.setting.retimed = timing(after);
+        total.visit("a ttl that is changed, and 2 faults of messages or pauses", retimed);
+    }
 }

@@ -56,7 +56,7 @@ impl LeaseModel {
     /// Exact clocks, and a ttl of so many ticks.
     pub(crate) fn new(rules: Rules, ticks: u32, budget: Budget) -> Self {
         Self {
-            setting: Setting { rules, timing: timing(ticks), suspended: false },
+            setting: Setting { rules, timing: timing(ticks), retimed: timing(ticks), suspended: false },
             rates: vec![[Rate::Exact; 3]],
             wall_ahead: [0; 3],
             budget,

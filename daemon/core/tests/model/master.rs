@@ -47,14 +47,14 @@ impl Hash for Master {
         let Self {
             rate,
             health,
-            // The parameters are the same in all states of a run.
-            election: Election { candidate: _, state },
+            // The name is the same in all states.
+            election: Election { candidate, state },
             lease,
             fence,
             raise_sent_at,
             aside,
         } = self;
-        (rate, health, state, lease, fence, raise_sent_at, aside).hash(hasher);
+        (rate, health, candidate.timing.ttl, state, lease, fence, raise_sent_at, aside).hash(hasher);
     }
 }
 
@@ -134,7 +134,7 @@ impl Master {
     }
 
     /// What is due by the own clock, whether or not the process runs.
-    pub(crate) fn due(&self, setting: Setting, due: Due) -> bool {
+    pub(crate) fn due(&self, due: Due) -> bool {
         let passed = |since: Duration, limit: Duration| NOW.monotonic.saturating_sub(since) >= limit;
         match due {
             Due::LeaseLimit => self
@@ -142,10 +142,10 @@ impl Master {
                 .state
                 .call
                 .as_ref()
-                .is_some_and(|call| passed(call.sent_at.monotonic, setting.timing.call_limit)),
+                .is_some_and(|call| passed(call.sent_at.monotonic, self.election.limit(Lane::Lease))),
             Due::FenceLimit => {
                 self.election.state.raising.is_some()
-                    && passed(self.raise_sent_at, setting.timing.raise_call_limit)
+                    && passed(self.raise_sent_at, self.election.limit(Lane::Fence))
             }
             Due::Timer => self.election.next_wake(NOW) == Some(Duration::ZERO),
         }

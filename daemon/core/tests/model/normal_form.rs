@@ -104,7 +104,7 @@ fn not_before(at: &mut Duration, age: Duration) {
 }
 
 fn normalise_master(master: &mut Master, setting: Setting, current: Option<Version>) {
-    let timing = setting.timing;
+    let timing = setting.longest();
     // Under the rule that failed reads do not interrupt the silence, no gap does.
     let gaps_count = setting.rules != Rules::SilenceOverFailedReads;
     not_before(&mut master.raise_sent_at, timing.raise_call_limit);
@@ -299,7 +299,7 @@ fn key(world: &World, slot: usize) -> u64 {
     let master = &world.masters[slot];
     let mut order = Order::default();
     let Master { rate, health, election, lease, fence, raise_sent_at, aside } = master;
-    (rate, health, &election.state, fence, raise_sent_at, aside).hash(&mut order);
+    (rate, health, election.candidate.timing.ttl, &election.state, fence, raise_sent_at, aside).hash(&mut order);
     if let Flight::Answered(Answer::Seen(Some(seen))) = lease {
         (seen.version, seen.holder == own, seen.holder.is_some()).hash(&mut order);
     } else {

@@ -53,7 +53,7 @@ fn heal(model: &LeaseModel, world: &mut World) {
 /// Does everything that is due before time goes on. False if there is no end of it.
 fn settle(model: &LeaseModel, world: &mut World) -> bool {
     for _ in 0..100 {
-        let Some(action) = (0..3).find_map(|slot| due(model, world, slot)) else {
+        let Some(action) = (0..3).find_map(|slot| due(world, slot)) else {
             return true;
         };
         happen(model, world, action);
@@ -61,7 +61,7 @@ fn settle(model: &LeaseModel, world: &mut World) -> bool {
     false
 }
 
-fn due(model: &LeaseModel, world: &World, slot: usize) -> Option<Action> {
+fn due(world: &World, slot: usize) -> Option<Action> {
     let master = &world.masters[slot];
     if matches!(master.lease, Flight::Answered(_)) {
         return Some(Action::Arrive(slot, Lane::Lease));
@@ -77,7 +77,7 @@ fn due(model: &LeaseModel, world: &World, slot: usize) -> Option<Action> {
     }
     [Due::LeaseLimit, Due::FenceLimit, Due::Timer]
         .into_iter()
-        .find(|due| master.due(model.setting, *due))
+        .find(|due| master.due(*due))
         .map(|due| Action::Wake(slot, due))
 }
 
