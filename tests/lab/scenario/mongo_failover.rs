@@ -20,6 +20,8 @@ use crate::rig::{PATIENCE, Plan, Rig};
 
 /// From one try of the outside probe to the next, whatever became of the one before.
 const PROBE_EVERY: Duration = Duration::from_millis(10);
+/// How long a member that stepped down is barred from election.
+const BARRED_SECONDS: u32 = 5;
 /// How long one try may take.
 const PROBE_LIMIT: Duration = Duration::from_secs(2);
 
@@ -67,13 +69,19 @@ pub(crate) async fn run(arguments: MongoFailover) -> Result<Report> {
     let rig = Rig::start(&Plan { election_timeout, ..Plan::default() }).await?;
     let mut changed_leaders = 0;
     for round in 1..=rounds {
+        if let Mode::StepDown = mode
+            && round > 1
+        {
+            // Members that stepped down lately would leave no candidate.
+            sleep(Duration::from_secs(u64::from(BARRED_SECONDS) + 1)).await;
+        }
         let before = rig.settled().await?;
         let primary = rig.set.wait_for_primary(PATIENCE).await?;
         let member = rig.set.members().get(primary).context("the primary is no member")?;
         let fault = clock::now();
         match mode {
             Mode::Kill => member.kill()?,
-            Mode::StepDown => rig.set.step_down(5).await?,
+            Mode::StepDown => rig.set.step_down(BARRED_SECONDS).await?,
         }
         let writable = first_majority_write(&rig, fault).await?;
         let resumed = rig

@@ -19,7 +19,7 @@
 
 use kontena_core::election::{Answer, Command, EndReason, Input, Lane, RaiseAnswer, Role, SitOut};
 
-use crate::database::{Database, term_at};
+use crate::database::{Database, Transaction, term_at};
 use crate::master::{DEAD, Due, Flight, Health, Master};
 use crate::normal_form::pass_tick;
 use crate::rules::Rules;
@@ -64,7 +64,7 @@ pub(crate) enum Action {
     Hint(usize),
     /// A leader is asked to give up the lease.
     Renounce(usize),
-    /// The configured ttl of a master is changed to the other one.
+    /// The configured ttl of a holder is changed to the other one.
     Retime(usize),
 }
 
@@ -159,10 +159,7 @@ fn is_due(master: &Master) -> bool {
 }
 
 fn wakes_first(master: &Master) -> bool {
-    master.health == Health::Up
-        && master.lease.undisturbed()
-        && master.fence.undisturbed()
-        && is_due(master)
+    master.health == Health::Up && master.lease.undisturbed() && master.fence.undisturbed() && is_due(master)
 }
 
 /// Collects what can happen to a master; whether time can go on as far as it is concerned.
@@ -220,15 +217,19 @@ fn of_process(world: &World, slot: usize, actions: &mut Vec<Action>) {
             actions.push(Action::Pause(slot, Sent::No));
         }
     }
-    if left.retimes > 0 {
-        actions.push(Action::Retime(slot));
-    }
     match &master.election.state.role {
         Role::Following { .. } if left.hints > 0 && master.election.state.next_call_at > NOW.monotonic => {
             actions.push(Action::Hint(slot));
         }
-        Role::Holding(_) if left.renounces > 0 => actions.push(Action::Renounce(slot)),
-        _ => {}
+        Role::Holding(_) => {
+            if left.renounces > 0 {
+                actions.push(Action::Renounce(slot));
+            }
+            if left.retimes > 0 {
+                actions.push(Action::Retime(slot));
+            }
+        }
+        Role::Following { .. } | Role::Releasing(_) => {}
     }
 }
 
@@ -323,7 +324,7 @@ fn of_transactions(world: &World, setting: Setting, actions: &mut Vec<Action>) {
         if world.left.transactions > 0 && database.may_begin(place) && raise_above(world, place) {
             actions.push(Action::Begin(place));
         }
-        if database.transaction(place).is_some_and(|open| open.untouched()) {
+        if database.transaction(place).is_some_and(Transaction::untouched) {
             actions.push(Action::Touch(place));
         }
         if database.may_commit(setting.rules, place) {
@@ -408,8 +409,7 @@ pub(crate) fn happen(world: &mut World, setting: Setting, action: Action) {
         }
         Action::Retime(slot) => {
             world.left.retimes -= 1;
-            let own = world.masters[slot].election.candidate.timing;
-            let other = if own == setting.timing { setting.retimed } else { setting.timing };
+            let other = setting.other(world.masters[slot].election.candidate.timing);
             step(world, setting, slot, Input::Retime(other));
         }
     }

@@ -13,11 +13,10 @@ use crate::properties::{FENCE_FIRST, NO_LATE_EFFECT, ONE_ACTS, OUTAGE_IS_FREE};
 use crate::rules::Rules;
 
 fn found(rules: Rules, budget: Budget, property: &'static str) {
-    found_with_wall_clocks([0; 3], rules, budget, property);
+    found_by(|rules| LeaseModel::new(rules, 20, budget), rules, property);
 }
 
-fn found_with_wall_clocks(wall_ahead: [i32; 3], rules: Rules, budget: Budget, property: &'static str) {
-    let model = |rules| LeaseModel { wall_ahead, ..LeaseModel::new(rules, 20, budget) };
+fn found_by(model: impl Fn(Rules) -> LeaseModel, rules: Rules, property: &'static str) {
     let wrong = model(rules)
         .checker()
         .threads(2)
@@ -39,7 +38,9 @@ fn a_deadline_that_counts_from_the_answer() {
 #[test]
 fn a_follower_that_trusts_the_time_of_the_last_renewal() {
     // The wall clocks of two masters are ahead by more than the ttl. Nothing has to go wrong beside that.
-    found_with_wall_clocks([0, 25, 25], Rules::RenewedAtTrusted, Budget::default(), ONE_ACTS);
+    let model =
+        |rules| LeaseModel { wall_ahead: [0, 25, 25], ..LeaseModel::new(rules, 20, Budget::default()) };
+    found_by(model, Rules::RenewedAtTrusted, ONE_ACTS);
 }
 
 #[test]
@@ -75,4 +76,16 @@ fn a_leader_that_acts_before_it_raised_the_fence() {
 fn a_read_back_that_is_taken_as_proof() {
     let budget = Budget { faults: 1, delayed: 1, renounces: 1, ..Budget::default() };
     found(Rules::NegativeReadBackBelieved, budget, ONE_ACTS);
+}
+
+#[test]
+fn a_longer_time_that_counts_at_once() {
+    // To half the ttl and back, while a renewal with half of it is late.
+    let budget = Budget { faults: 2, delayed: 1, pauses: 1, retimes: 2, ..Budget::default() };
+    let model = |rules| {
+        let mut model = LeaseModel::new(rules, 16, budget);
+        model.setting.other_ttl = 8;
+        model
+    };
+    found_by(model, Rules::LongerTimeAtOnce, ONE_ACTS);
 }

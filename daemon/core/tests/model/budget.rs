@@ -19,7 +19,7 @@ pub(crate) struct Budget {
     pub(crate) outages: u8,
     /// Leaders that are asked to give up the lease.
     pub(crate) renounces: u8,
-    /// Masters whose configured ttl changes.
+    /// Holders whose configured ttl changes.
     pub(crate) retimes: u8,
     /// Hints that the lease may have changed. No fault, but they shift the times of the looks.
     pub(crate) hints: u8,

@@ -73,7 +73,7 @@ impl Database {
     pub(crate) fn execute(&mut self, setting: Setting, holder: HolderId, command: &Command) -> Answer {
         let made = match *command {
             Command::Look => return Answer::Seen(self.lease),
-            Command::Create => self.create(setting.timing.ttl),
+            Command::Create => self.create(setting.timing().ttl),
             Command::Acquire { observed, term, ttl } => {
                 self.acquire(setting.rules, holder, observed, term, ttl)
             }
@@ -147,10 +147,10 @@ impl Database {
     /// Releases by holder id alone and ends the holder's session, as whoever buries a dead process does.
     pub(crate) fn bury(&mut self, holder: HolderId) {
         let term = self.term();
-        if self.replace(holder, term, |lease| Lease { holder: None, ..lease }) {
-            if let Some(place) = place(term) {
-                self.transactions[place] = None;
-            }
+        if self.replace(holder, term, |lease| Lease { holder: None, ..lease })
+            && let Some(place) = place(term)
+        {
+            self.transactions[place] = None;
         }
     }
 

@@ -12,11 +12,11 @@ use crate::normal_form::normalise;
 use crate::properties;
 use crate::rules::Rules;
 use crate::setting::Setting;
-use crate::time::{Rate, timing};
+use crate::time::Rate;
 use crate::world::World;
 
 /// No run goes beyond this term: a state in which the database has a higher one is outside.
-const LAST_TERM: Term = Term(3);
+pub(crate) const LAST_TERM: Term = Term(3);
 
 /// A set of runs: the clocks at the start, and what may go wrong.
 #[derive(Clone, Debug)]
@@ -29,6 +29,8 @@ pub(crate) struct LeaseModel {
     pub(crate) wall_ahead: [i32; 3],
     /// What may go wrong in each run.
     pub(crate) budget: Budget,
+    /// Whether the check also looks for what the model must get to.
+    pub(crate) goals: bool,
     /// Recovery is checked from about one state in so many.
     pub(crate) sample: u64,
     /// What the check of recovery found.
@@ -56,10 +58,11 @@ impl LeaseModel {
     /// Exact clocks, and a ttl of so many ticks.
     pub(crate) fn new(rules: Rules, ticks: u32, budget: Budget) -> Self {
         Self {
-            setting: Setting { rules, timing: timing(ticks), retimed: timing(ticks), suspended: false },
+            setting: Setting { rules, ttl: ticks, other_ttl: ticks, suspended: false },
             rates: vec![[Rate::Exact; 3]],
             wall_ahead: [0; 3],
             budget,
+            goals: false,
             sample: 64,
             recovery: Arc::default(),
         }
@@ -93,7 +96,11 @@ impl Model for LeaseModel {
     }
 
     fn properties(&self) -> Vec<Property<Self>> {
-        properties::all()
+        let mut properties = properties::all();
+        if self.goals {
+            properties.extend(properties::goals());
+        }
+        properties
     }
 
     fn within_boundary(&self, world: &World) -> bool {

@@ -117,7 +117,7 @@ impl Master {
         Self {
             rate,
             health: Health::Up,
-            election: Election::new(Candidate { id: DEAD, timing: setting.timing }, NOW),
+            election: Election::new(Candidate { id: DEAD, timing: setting.timing() }, NOW),
             lease: Flight::Idle,
             fence: Flight::Idle,
             raise_sent_at: NOW.monotonic,

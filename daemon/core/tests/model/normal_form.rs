@@ -100,7 +100,7 @@ pub(crate) fn normalise(world: &mut World, setting: Setting) {
 }
 
 fn not_before(at: &mut Duration, age: Duration) {
-    *at = (*at).max(NOW.monotonic - age);
+    *at = (*at).max(NOW.monotonic.saturating_sub(age));
 }
 
 fn normalise_master(master: &mut Master, setting: Setting, current: Option<Version>) {
@@ -151,7 +151,7 @@ fn normalise_master(master: &mut Master, setting: Setting, current: Option<Versi
     match role {
         Role::Following { sight, next: _ } => {
             *sight = sight.filter(|Sight { version, since: _, last }| {
-                !(gaps_count && NOW.monotonic - *last > timing.gap_limit())
+                !(gaps_count && NOW.monotonic.saturating_sub(*last) > timing.gap_limit())
                     && (current == Some(*version) || coming == Some(*version))
             });
             if let Some(sight) = sight {
@@ -299,7 +299,8 @@ fn key(world: &World, slot: usize) -> u64 {
     let master = &world.masters[slot];
     let mut order = Order::default();
     let Master { rate, health, election, lease, fence, raise_sent_at, aside } = master;
-    (rate, health, election.candidate.timing.ttl, &election.state, fence, raise_sent_at, aside).hash(&mut order);
+    (rate, health, election.candidate.timing.ttl, &election.state, fence, raise_sent_at, aside)
+        .hash(&mut order);
     if let Flight::Answered(Answer::Seen(Some(seen))) = lease {
         (seen.version, seen.holder == own, seen.holder.is_some()).hash(&mut order);
     } else {

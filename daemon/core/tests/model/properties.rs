@@ -1,10 +1,11 @@
 //! What must hold in every state.
 
-use kontena_core::election::Role;
+use kontena_core::election::{Acting, Role};
 use stateright::Property;
 
-use crate::database::Breach;
-use crate::lease_model::LeaseModel;
+use crate::database::{Breach, term_at};
+use crate::lease_model::{LAST_TERM, LeaseModel};
+use crate::master::{DEAD, Health, Master};
 use crate::normal_form::fold;
 use crate::recovery;
 use crate::world::World;
@@ -54,8 +55,7 @@ pub(crate) fn safe(model: &LeaseModel, world: &World) -> bool {
 }
 
 fn one_acts(model: &LeaseModel, world: &World) -> bool {
-    let acting = world.masters.iter().filter(|master| master.acting(model.setting).is_some());
-    acting.count() <= 1
+    acting(model, world).count() <= 1
 }
 
 fn one_holder(_: &LeaseModel, world: &World) -> bool {
@@ -63,8 +63,39 @@ fn one_holder(_: &LeaseModel, world: &World) -> bool {
 }
 
 fn fence_first(model: &LeaseModel, world: &World) -> bool {
-    let mut acting = world.masters.iter().filter_map(|master| master.acting(model.setting));
-    acting.all(|acting| world.database.fence >= acting.term)
+    acting(model, world).all(|(_, acting)| world.database.fence >= acting.term)
+}
+
+/// What the model must get to, or it would prove nothing about it.
+pub(crate) fn goals() -> Vec<Property<LeaseModel>> {
+    vec![
+        Property::sometimes("a leader acts in the last term", |model: &LeaseModel, world: &World| {
+            acting(model, world).any(|(_, acting)| acting.term == LAST_TERM)
+        }),
+        Property::sometimes("two masters believe to hold the lease", |_, world: &World| {
+            let holds = |master: &&Master| matches!(master.election.state.role, Role::Holding(_));
+            world.masters.iter().filter(holds).count() == 2
+        }),
+        Property::sometimes("a paused master still may act", |model: &LeaseModel, world: &World| {
+            acting(model, world).any(|(master, _)| master.health == Health::Paused)
+        }),
+        Property::sometimes("a leader acts without a primary", |model: &LeaseModel, world: &World| {
+            world.outage && acting(model, world).next().is_some()
+        }),
+        Property::sometimes("a request of a dead process is late", |_, world: &World| {
+            world.late.iter().any(|late| late.from == DEAD && !late.urgent)
+        }),
+        Property::sometimes("a transaction is open while a higher term is raised", |_, world: &World| {
+            (0..2).any(|place| {
+                world.database.transaction(place).is_some() && world.database.fence > term_at(place)
+            })
+        }),
+    ]
+}
+
+fn acting<'a>(model: &LeaseModel, world: &'a World) -> impl Iterator<Item = (&'a Master, Acting)> {
+    let setting = model.setting;
+    world.masters.iter().filter_map(move |master| Some((master, master.acting(setting)?)))
 }
 
 fn held_terms_differ(world: &World) -> bool {

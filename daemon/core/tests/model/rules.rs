@@ -26,6 +26,8 @@ pub(crate) enum Rules {
     SilenceOverFailedReads,
     /// The leader acts as soon as its deadline is open.
     ActsBeforeRaise,
+    /// A holder counts with a longer ttl as soon as a renewal with it was acknowledged.
+    LongerTimeAtOnce,
     /// After a release with unknown outcome, a look that shows the own name is taken as "not released".
     NegativeReadBackBelieved,
 }
@@ -60,6 +62,7 @@ impl Rules {
                 }
                 election.step(NOW, input)
             }
+            Self::LongerTimeAtOnce => count_with_longer_time(election, input),
             Self::RenewedAtTrusted => trust_renewed_at(election, aside, renewed_at, input),
             Self::SilenceOverFailedReads => count_over_failed_reads(election, input),
             Self::NegativeReadBackBelieved => believe_read_back(election, aside, input),
@@ -76,6 +79,20 @@ impl Rules {
         };
         acting.filter(|acting| NOW.boottime < acting.until)
     }
+}
+
+fn count_with_longer_time(election: &mut Election, input: Input) -> Vec<Command> {
+    let renewed = match (&election.state.call, &input) {
+        (Some(Call { command: Command::Renew { ttl, .. }, .. }), Input::Answered(Answer::Applied)) => {
+            Some(*ttl)
+        }
+        _ => None,
+    };
+    let commands = election.step(NOW, input);
+    if let (Some(ttl), Role::Holding(holding)) = (renewed, &mut election.state.role) {
+        holding.counted_ttl = ttl;
+    }
+    commands
 }
 
 fn trust_renewed_at(election: &mut Election, aside: &Aside, renewed_at: i32, input: Input) -> Vec<Command> {

@@ -11,7 +11,7 @@ use kontena_core::election::Timing;
 
 /// Both clocks of every master, always.
 pub(crate) const NOW: Reading =
-    Reading { monotonic: Duration::from_nanos(100_000), boottime: Duration::from_nanos(100_000) };
+    Reading { monotonic: Duration::from_nanos(123_456), boottime: Duration::from_nanos(123_456) };
 
 /// What an exact clock counts in a tick.
 pub(crate) const TICK: Duration = Duration::from_nanos(20);

@@ -12,7 +12,7 @@ use crate::time::Rate;
 use crate::world::World;
 
 /// How many runs, and how many steps each has at most.
-const RUNS: u64 = 4_000;
+const RUNS: u64 = 2_000;
 const STEPS: usize = 600;
 /// One step in so many is a fault, while there are any left.
 const FAULTS: u64 = 24;

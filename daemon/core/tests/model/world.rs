@@ -46,12 +46,8 @@ pub(crate) enum Request {
 impl World {
     /// Three masters that start at once, and an empty database.
     pub(crate) fn new(setting: Setting, rates: [Rate; 3], wall_ahead: [i32; 3], left: Budget) -> Self {
-        let [a, b, c] = rates;
-        let [x, y, z] = wall_ahead;
         Self {
-            masters: Box::new(
-                [(a, x), (b, y), (c, z)].map(|(rate, ahead)| Master::new(setting, rate, ahead)),
-            ),
+            masters: Box::new([0, 1, 2].map(|slot| Master::new(setting, rates[slot], wall_ahead[slot]))),
             database: Database::empty(),
             late: Vec::new(),
             outage: false,
