@@ -9,7 +9,8 @@
 //! * An answer is taken in *together with the effect that it tells of*: taking it in is local. What may come
 //!   between is a pause, which keeps the answer, or a delay, which has a budget.
 //! * A *pause* begins when the process would do something, and ends when it has something to do: before and
-//!   after that, standing still is what it does anyway.
+//!   after that, standing still is what it does anyway. (Not so if the whole host is suspended: one of its
+//!   clocks stands still as well, so that every moment counts.)
 //! * A *time without a primary* begins and ends when a request is there to notice it.
 //! * A *transaction* takes its snapshot of the fence when a raise to a higher term is on its way or made:
 //!   before, nothing writes to the fence, so that the snapshot would be the same. It may be begun under any
@@ -137,12 +138,12 @@ pub(crate) fn possible(world: &World, setting: Setting, actions: &mut Vec<Action
     if actions.is_empty()
         && let Some(slot) = (0..3).find(|slot| wakes_first(&world.masters[*slot]))
     {
-        of_process(world, slot, actions);
+        of_process(world, setting, slot, actions);
         return;
     }
     let mut calm = true;
     for slot in 0..3 {
-        calm &= of_master(world, slot, actions);
+        calm &= of_master(world, setting, slot, actions);
     }
     for (index, late) in world.late.iter().enumerate() {
         calm &= !late.urgent;
@@ -163,7 +164,7 @@ fn wakes_first(master: &Master) -> bool {
 }
 
 /// Collects what can happen to a master; whether time can go on as far as it is concerned.
-fn of_master(world: &World, slot: usize, actions: &mut Vec<Action>) -> bool {
+fn of_master(world: &World, setting: Setting, slot: usize, actions: &mut Vec<Action>) -> bool {
     let master = &world.masters[slot];
     let left = world.left;
     let urgent = master.lease.urgent() || master.fence.urgent();
@@ -186,7 +187,8 @@ fn of_master(world: &World, slot: usize, actions: &mut Vec<Action>) -> bool {
             !urgent
         }
         Health::Paused => {
-            if is_due(master)
+            if setting.suspended
+                || is_due(master)
                 || matches!(master.lease, Flight::Answered(_) | Flight::Unsent)
                 || matches!(master.fence, Flight::Answered(_) | Flight::Unsent)
             {
@@ -195,14 +197,14 @@ fn of_master(world: &World, slot: usize, actions: &mut Vec<Action>) -> bool {
             !urgent
         }
         Health::Up => {
-            of_process(world, slot, actions);
+            of_process(world, setting, slot, actions);
             !urgent && !is_due(master)
         }
     }
 }
 
 /// Collects what a running process can do by itself, and what can be done to it.
-fn of_process(world: &World, slot: usize, actions: &mut Vec<Action>) {
+fn of_process(world: &World, setting: Setting, slot: usize, actions: &mut Vec<Action>) {
     let master = &world.masters[slot];
     let left = world.left;
     let urgent = master.lease.urgent() || master.fence.urgent();
@@ -211,7 +213,7 @@ fn of_process(world: &World, slot: usize, actions: &mut Vec<Action>) {
         due = true;
         actions.push(Action::Wake(slot, reason));
     }
-    if left.allows(left.pauses) && (due || urgent) {
+    if left.allows(left.pauses) && (due || urgent || setting.suspended) {
         actions.push(Action::Pause(slot, Sent::Yes));
         if urgent {
             actions.push(Action::Pause(slot, Sent::No));

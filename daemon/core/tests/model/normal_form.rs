@@ -9,6 +9,7 @@
 //!   stands in the database nor is on its way to this master. Versions do not come back.
 //! * *Sequence numbers are compared for equality only*, and names of holders as well: both are renumbered,
 //!   and masters that differ by their place only are put in one order.
+//!   (Where two masters have the same key, the order is kept as it was: such states may be visited twice.)
 //! * *A late request that can match no more is none.*
 //! * *What is for people only* is the same everywhere: reasons, and the lease as it was seen last.
 
