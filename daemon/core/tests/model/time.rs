@@ -1,8 +1,8 @@
 //! Time in the model: whole ticks of true time, counted by clocks that are exact, 5 % slow or 5 % fast.
 //!
 //! A clock counts 19, 20 or 21 units in it, so that no rounding is needed. How many ticks the ttl has differs
-//! from set to set. Every state is told relative to each master's own now, which is therefore always [`NOW`]: two states that
-//! differ by when they happen only are one.
+//! from set to set. Every state is told relative to each master's own now, which is therefore always [`NOW`]:
+//! two states that differ by when they happen only are one.
 
 use std::time::Duration;
 
