@@ -88,6 +88,7 @@ async fn a_crashed_masters_lease_is_given_back_once_it_is_dead() -> Result<()> {
     let mut first = start("first", &database).await?;
     let (_, term) = acting(&[&first], 1).await?;
     let second = start("second", &database).await?;
+    sees(&first, "a standby", |cluster| state(cluster, "second") == Some(MasterState::Standby)).await?;
     let refused = first.release_lease()?;
     assert!(!refused.status.success(), "the lease of a living master was released");
     assert!(String::from_utf8_lossy(&refused.stderr).contains("kontena-master is alive"));

@@ -347,12 +347,9 @@ proptest! {
             }
             // It never sleeps past what is due, and never spins: at the time it names, something is due.
             if let Some(wake) = election.next_wake(at(now)) {
-                let mut later = election.clone();
-                let due = later.step(Reading {
-                    monotonic: at(now).monotonic + wake,
-                    boottime: at(now).boottime + wake,
-                }, Input::Tick);
                 let then = Reading { monotonic: at(now).monotonic + wake, boottime: at(now).boottime + wake };
+                let mut later = election.clone();
+                let due = later.step(then, Input::Tick);
                 prop_assert!(!due.is_empty() || later.next_wake(then) != Some(Duration::ZERO), "it spins");
             } else {
                 prop_assert!(election.state.call.is_some(), "it sleeps for ever");

@@ -29,12 +29,13 @@ pub(super) async fn show(State(api): State<Api>) -> Response {
         let history = api.history.latest(HISTORY, READ_LIMIT).await?;
         Ok::<_, kontena_store::Failure>((reign, history))
     };
+    // Both wait for the same database: together, so that its silence costs one limit and not two.
+    let (read, picture) = tokio::join!(tokio::time::timeout(READ_LIMIT, reads), picture(&api));
     // What is known without the database is told without it.
-    let (reign, history) = match tokio::time::timeout(READ_LIMIT, reads).await {
+    let (reign, history) = match read {
         Ok(Ok(read)) => read,
         Ok(Err(_)) | Err(_) => (None, Vec::new()),
     };
-    let picture = picture(&api).await;
     let now = SystemClock.now().monotonic;
     let own_acting = api.leadership.acting();
     let leader = reign.as_ref().and_then(|reign| {
