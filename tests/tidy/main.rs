@@ -147,7 +147,7 @@ fn small_files_have_one_subject() {
     let long: BTreeMap<PathBuf, usize> = sources()
         .into_iter()
         .filter_map(|path| Some((path.clone(), fs::read_to_string(&path).ok()?.lines().count())))
-        .filter(|(_, lines)| *lines > 600)
+        .filter(|(_, lines)| *lines > 500)
         .collect();
-    assert!(long.is_empty(), "above 600 lines: {long:#?}");
+    assert!(long.is_empty(), "above 500 lines: {long:#?}");
 }
