@@ -6,6 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use kontena_core::election::{LeaseStore, RaiseAnswer, Term};
 use kontena_store::{Batch, ProbeRow, WriteError};
+use kontena_testkit::mongod::Database;
 use mongodb::Client;
 use mongodb::bson::{Bson, Document, doc};
 use mongodb::options::{ReadConcern, TransactionOptions, WriteConcern};
@@ -103,10 +104,9 @@ impl LeftOpen {
     }
 }
 
-async fn raise_over_an_open_transaction(touch_fence: bool) -> Result<()> {
-    let database = fresh().await?;
+pub(crate) async fn raise_over_an_open_transaction(database: &Database, touch_fence: bool) -> Result<()> {
     let (one, two) = (Party::new(1, &database.uri).await?, Party::new(2, &database.uri).await?);
-    let outside = Outside::of(&database).await?;
+    let outside = Outside::of(database).await?;
     outside.collection("cluster").insert_one(doc! { "_id": "domain", "n": 0 }).await?;
     let first = one.lead().await;
     let left_open = LeftOpen::new(&database.uri, &database.name, first, touch_fence).await?;
@@ -126,12 +126,12 @@ async fn raise_over_an_open_transaction(touch_fence: bool) -> Result<()> {
 
 #[tokio::test]
 async fn a_dead_leaders_open_transaction_on_the_fence_does_not_hold_up_the_raise() -> Result<()> {
-    raise_over_an_open_transaction(true).await
+    raise_over_an_open_transaction(&fresh().await?, true).await
 }
 
 #[tokio::test]
 async fn a_dead_leaders_open_transaction_on_other_documents_does_not_hold_up_its_successor() -> Result<()> {
-    raise_over_an_open_transaction(false).await
+    raise_over_an_open_transaction(&fresh().await?, false).await
 }
 
 #[tokio::test]

@@ -6,6 +6,7 @@ mod lease;
 mod membership;
 mod outage;
 mod process;
+mod secured;
 mod stop_points;
 mod store;
 mod writer;

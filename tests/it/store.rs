@@ -25,10 +25,16 @@ pub(crate) const LIMIT: Duration = Duration::from_secs(5);
 /// A fresh database, with the collections that a master makes.
 pub(crate) async fn fresh() -> Result<Database> {
     let database = shared().await?.database();
+    prepare(&database).await?;
+    Ok(database)
+}
+
+/// Makes the collections that a master makes.
+pub(crate) async fn prepare(database: &Database) -> Result<()> {
     let store = open(&database.uri, Purpose::Main).await?;
     store.ensure_indexes(LIMIT).await?;
     store.ensure_probe().await?;
-    Ok(database)
+    Ok(())
 }
 
 pub(crate) async fn open(uri: &str, purpose: Purpose) -> Result<Store> {

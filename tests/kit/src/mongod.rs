@@ -6,9 +6,11 @@ mod admin;
 mod binary;
 mod log;
 mod member;
+mod security;
 mod shared;
 mod wheel;
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, anyhow, bail, ensure};
@@ -21,6 +23,8 @@ pub use admin::client;
 pub use binary::server;
 pub use member::Member;
 pub use shared::{Database, Shared, shared};
+
+use security::Security;
 
 /// How long a new set may take until it is healthy; generous, for machines busy with other builds.
 const START_WITHIN: Duration = Duration::from_secs(60);
@@ -36,19 +40,29 @@ pub struct Settings {
     pub election_timeout: Option<Duration>,
     /// The name of the set, as in `replicaSet=`.
     pub name: String,
+    /// The databases that the masters' user may use, if the set takes encrypted connections from known users
+    /// only; `None` for a set that is open to everybody.
+    pub secured_for: Option<Vec<String>>,
 }
 
 impl Settings {
     /// A set of so many members, otherwise as the server would have it.
     #[must_use]
     pub fn members(members: usize) -> Self {
-        Self { members, election_timeout: None, name: "kontena".into() }
+        Self { members, election_timeout: None, name: "kontena".into(), secured_for: None }
     }
 
     /// The same, with another `electionTimeoutMillis`.
     #[must_use]
     pub fn election_timeout(mut self, timeout: Duration) -> Self {
         self.election_timeout = Some(timeout);
+        self
+    }
+
+    /// The same, with TLS and authentication, for masters that use this database.
+    #[must_use]
+    pub fn secured_for(mut self, database: impl Into<String>) -> Self {
+        self.secured_for.get_or_insert_default().push(database.into());
         self
     }
 }
@@ -69,16 +83,23 @@ impl ReplicaSet {
         ensure!(settings.members > 0, "a replica set has at least one member");
         let server = server().await?;
         let directory = crate::scratch::directory("mongod")?;
+        let secured = settings.secured_for.is_some();
+        let security = secured.then(|| Security::new(directory.path())).transpose()?.map(Arc::new);
         let mut starting = JoinSet::new();
         for number in 0..settings.members {
             let data = directory.path().join(number.to_string());
-            starting.spawn(Member::start(server.clone(), settings.name.clone(), data));
+            starting.spawn(Member::start(server.clone(), settings.name.clone(), security.clone(), data));
         }
         let members = starting.join_all().await.into_iter().collect::<Result<_>>()?;
         let set = Self { name: settings.name, members, _directory: directory };
         set.initiate(settings.election_timeout)
             .await
             .with_context(|| format!("cannot initiate the replica set{}", set.logs()))?;
+        if let Some(databases) = &settings.secured_for {
+            set.make_users(databases)
+                .await
+                .with_context(|| format!("cannot make the users{}", set.logs()))?;
+        }
         set.wait_healthy(START_WITHIN).await?;
         Ok(set)
     }
@@ -87,7 +108,11 @@ impl ReplicaSet {
     #[must_use]
     pub fn uri(&self, database: &str) -> String {
         let hosts: Vec<_> = self.members.iter().map(Member::address).collect();
-        format!("mongodb://{}/{database}?replicaSet={}", hosts.join(","), self.name)
+        let hosts = hosts.join(",");
+        match self.members.first().and_then(Member::security) {
+            Some(security) => security.uri(&hosts, database, &self.name),
+            None => format!("mongodb://{hosts}/{database}?replicaSet={}", self.name),
+        }
     }
 
     /// The members, in an order that does not change.
@@ -168,7 +193,7 @@ impl ReplicaSet {
             config.insert("settings", doc! {"electionTimeoutMillis": millis});
         }
         let first = &self.members[0];
-        admin::run(first, doc! {"replSetInitiate": config}).await?;
+        admin::run_as_nobody(first, doc! {"replSetInitiate": config}).await?;
         if self.members.len() == 1 {
             // It elects itself at once.
             return Ok(());
@@ -180,6 +205,16 @@ impl ReplicaSet {
             ensure!(Instant::now() < deadline, "no first election: {error:#}");
             sleep(POLL).await;
         }
+        Ok(())
+    }
+
+    /// The administrator first, who may make the other.
+    async fn make_users(&self, databases: &[String]) -> Result<()> {
+        let primary = self.wait_for_primary(START_WITHIN).await?;
+        let primary = &self.members[primary];
+        admin::run_as_nobody(primary, Security::create_administrator()).await?;
+        let databases: Vec<_> = databases.iter().map(String::as_str).collect();
+        admin::run(primary, Security::create_master(&databases)).await?;
         Ok(())
     }
 
@@ -207,7 +242,7 @@ impl ReplicaSet {
         let mut hellos = Vec::new();
         for member in &self.members {
             let hello = if member.is_running() {
-                admin::run(member, doc! {"hello": 1}).await.unwrap_or_default()
+                admin::run_as_nobody(member, doc! {"hello": 1}).await.unwrap_or_default()
             } else {
                 Document::new()
             };

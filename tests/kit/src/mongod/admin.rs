@@ -18,19 +18,34 @@ const COMMAND: Duration = Duration::from_secs(15);
 
 /// A client of this member alone, which gives up soon. Call its `shutdown()` when done.
 pub fn client(member: &Member) -> Result<Client> {
-    let options = ClientOptions::builder()
+    connect(member, true)
+}
+
+fn connect(member: &Member, as_administrator: bool) -> Result<Client> {
+    let mut options = ClientOptions::builder()
         .hosts(vec![ServerAddress::parse(member.address())?])
         .direct_connection(true)
         .connect_timeout(CONNECT)
         .server_selection_timeout(CONNECT)
         .build();
+    if let Some(security) = member.security() {
+        security.admit(&mut options, as_administrator);
+    }
     Ok(Client::with_options(options)?)
 }
 
 /// One command on the database `admin`, over connections of its own that are closed before this
 /// returns.
 pub(super) async fn run(member: &Member, command: Document) -> Result<Document> {
-    let client = client(member)?;
+    run_over(connect(member, true)?, member, command).await
+}
+
+/// The same, as nobody in particular.
+pub(super) async fn run_as_nobody(member: &Member, command: Document) -> Result<Document> {
+    run_over(connect(member, false)?, member, command).await
+}
+
+async fn run_over(client: Client, member: &Member, command: Document) -> Result<Document> {
     let reply = tokio::time::timeout(COMMAND, client.database("admin").run_command(command)).await;
     client.shutdown().immediate(true).await;
     Ok(reply.with_context(|| format!("{} does not answer", member.address()))??)

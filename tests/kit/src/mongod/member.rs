@@ -3,7 +3,7 @@
 use std::fs;
 use std::path::PathBuf;
 use std::process::{Child, Command, Stdio};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, bail};
@@ -11,6 +11,7 @@ use rustix::process::{Pid, Signal, kill_process};
 use tokio::time::sleep;
 
 use super::log::Log;
+use super::security::Security;
 use crate::{keeper, ports};
 
 /// How long a server may take to listen, recovery after a kill included.
@@ -29,6 +30,7 @@ const ATTEMPTS: usize = 5;
 pub struct Member {
     server: PathBuf,
     set: String,
+    security: Option<Arc<Security>>,
     directory: PathBuf,
     log: Log,
     port: u16,
@@ -49,13 +51,19 @@ enum Boot {
 
 impl Member {
     /// Starts a server of the set of this name, on a port that was free; returns when it listens.
-    pub(super) async fn start(server: PathBuf, set: String, directory: PathBuf) -> Result<Self> {
+    pub(super) async fn start(
+        server: PathBuf,
+        set: String,
+        security: Option<Arc<Security>>,
+        directory: PathBuf,
+    ) -> Result<Self> {
         fs::create_dir(&directory).context("cannot create the data directory")?;
         for _ in 0..ATTEMPTS {
             let port = ports::free()?;
             let member = Self {
                 server: server.clone(),
                 set: set.clone(),
+                security: security.clone(),
                 directory: directory.clone(),
                 log: Log::at(directory.with_extension("log")),
                 port,
@@ -110,6 +118,10 @@ impl Member {
             Boot::Listening => Ok(()),
             Boot::PortTaken => bail!("somebody else took the port of {}", self.address),
         }
+    }
+
+    pub(super) fn security(&self) -> Option<&Security> {
+        self.security.as_deref()
     }
 
     pub(crate) fn port(&self) -> u16 {
@@ -167,6 +179,7 @@ impl Member {
             .args(["--nounixsocket", "--oplogSize", "64", "--wiredTigerCacheSizeGB", "0.25"])
             .args(["--setParameter", "diagnosticDataCollectionEnabled=false"])
             .args(["--setParameter", "shutdownTimeoutMillisForSignaledShutdown=500"])
+            .args(self.security.iter().flat_map(|security| security.arguments()))
             .stdin(Stdio::null())
             .stdout(log.try_clone()?)
             .stderr(log);
