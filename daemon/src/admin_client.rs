@@ -34,7 +34,7 @@ impl AdminClient {
     /// Finds the master to ask: the one at `--url`, else the one on this host.
     pub(crate) fn find(path: &Path, connection: &Connection) -> anyhow::Result<Self> {
         let config = config::load(path)?;
-        let Config { settings, admin_socket, admin_token, log_level: _ } = config;
+        let Config { settings, admin_socket, admin_token, .. } = config;
         let builder = reqwest::Client::builder().timeout(TIMEOUT).no_proxy();
         let local = connection.url.is_none() && admin_socket.exists();
         let builder = if local { builder.unix_socket(admin_socket) } else { builder };

@@ -1,47 +1,108 @@
-//! The configuration in three stages: what the file and the environment say, merged, then checked.
+//! The configuration in three stages: fragments of what files, environment and credentials say, merged, then
+//! checked.
 
+mod fault;
 mod fragment;
+mod key;
 mod settings;
 
-use std::collections::HashMap;
-use std::path::Path;
+use std::io::ErrorKind;
+use std::path::{Path, PathBuf};
 
-use anyhow::Context;
-
+use fault::{Fault, Faults, Place};
 use fragment::Fragment;
 pub(crate) use settings::Config;
 
-/// The variables of the original that are honoured.
-const VARIABLES: [&str; 6] = ["MONGODB_URI", "MONGOHQ_URL", "VAULT_KEY", "VAULT_IV", "PORT", "LOG_LEVEL"];
-
-/// Reads the file at `path`, if it is there, and the environment.
-pub(crate) fn load(path: &Path) -> anyhow::Result<Config> {
-    let environment = VARIABLES
-        .into_iter()
-        .filter_map(|name| Some((name, std::env::var(name).ok().filter(|value| !value.is_empty())?)))
-        .collect();
-    let file = match std::fs::read_to_string(path) {
-        Ok(text) => Some(text),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => None,
-        Err(error) => return Err(error).with_context(|| format!("{} cannot be read", path.display())),
-    };
-    from_text(path, file.as_deref(), &environment)
+/// What is read, besides the environment.
+#[derive(Debug, Default)]
+struct Sources {
+    /// The file that was asked for, whether it is there or not.
+    path: PathBuf,
+    /// The files that are there with their texts, in the order in which they override each other.
+    files: Vec<(PathBuf, String)>,
+    /// Where systemd put the credentials.
+    credentials: Option<PathBuf>,
 }
 
-fn from_text(
-    path: &Path,
-    file: Option<&str>,
-    environment: &HashMap<&'static str, String>,
-) -> anyhow::Result<Config> {
-    let written = match file {
-        Some(text) => Fragment::parse(text).map_err(|fault| anyhow::anyhow!("{}:{fault}", path.display()))?,
-        None => Fragment::default(),
+/// Reads the file at `path` if it is there, the files in the directory of the same name with `.d` behind it, the
+/// environment, and the credentials of systemd. What comes later overrides what came before.
+pub(crate) fn load(path: &Path) -> Result<Config, Faults> {
+    let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
+    let sources = Sources { path: path.to_owned(), files: files(path)?, credentials };
+    merge(&sources, |name| std::env::var(name).ok())
+}
+
+/// The directory of files that override the one at `path`.
+pub(crate) fn overrides(path: &Path) -> PathBuf {
+    let mut name = path.as_os_str().to_owned();
+    name.push(".d");
+    PathBuf::from(name)
+}
+
+fn files(path: &Path) -> Result<Vec<(PathBuf, String)>, Faults> {
+    let mut faults = Vec::new();
+    let mut paths = vec![path.to_owned()];
+    let directory = overrides(path);
+    match std::fs::read_dir(&directory) {
+        Ok(entries) => {
+            let found = entries.flatten().map(|entry| entry.path());
+            let mut found: Vec<_> =
+                found.filter(|path| path.extension().is_some_and(|extension| extension == "toml")).collect();
+            found.sort();
+            paths.extend(found);
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => faults.push(unreadable(&directory, &error)),
+    }
+    let mut files = Vec::new();
+    for path in paths {
+        match std::fs::read_to_string(&path) {
+            Ok(text) => files.push((path, text)),
+            Err(error) if error.kind() == ErrorKind::NotFound => {}
+            Err(error) => faults.push(unreadable(&path, &error)),
+        }
+    }
+    if faults.is_empty() { Ok(files) } else { Err(Faults(faults)) }
+}
+
+fn unreadable(path: &Path, error: &std::io::Error) -> Fault {
+    let remedy = match error.kind() {
+        ErrorKind::PermissionDenied => {
+            ": the service runs as the user kontena, so that chown root:kontena and chmod 0640 are right"
+        }
+        ErrorKind::InvalidData => ": it must be text in UTF-8",
+        _ => "",
     };
-    let merged = written.overridden_by(Fragment::from_environment(environment)?);
-    settings::check(merged).map_err(|fault| match file {
-        Some(_) => anyhow::anyhow!("{}: {fault}", path.display()),
-        None => anyhow::anyhow!("{} does not exist, and with the environment alone: {fault}", path.display()),
-    })
+    Fault::at(Place::File(path.into()), format!("cannot be read: {error}{remedy}"))
+}
+
+fn merge(sources: &Sources, variables: impl Fn(&'static str) -> Option<String>) -> Result<Config, Faults> {
+    let mut faults = Vec::new();
+    let mut merged = Fragment::default();
+    for (path, text) in &sources.files {
+        merged = merged.overridden_by(Fragment::of_file(path, text, &mut faults));
+    }
+    merged = merged.overridden_by(Fragment::of_environment(variables, &mut faults));
+    if let Some(directory) = &sources.credentials {
+        merged = merged.overridden_by(Fragment::of_credentials(directory, &mut faults));
+    }
+    let path = sources.path.display();
+    let looked_in = if sources.files.iter().any(|(found, _)| *found == sources.path) {
+        path.to_string()
+    } else {
+        format!("{path}, which does not exist")
+    };
+    match settings::check(merged, &looked_in) {
+        Ok(config) if faults.is_empty() => Ok(config),
+        Ok(_) => Err(Faults(faults)),
+        Err(more) => {
+            // What a file that cannot be understood may well have said is not missed.
+            let unread = !faults.is_empty();
+            faults.extend(more.into_iter().filter(|fault| !(unread && fault.is_missing())));
+            faults.sort_by_key(Fault::line);
+            Err(Faults(faults))
+        }
+    }
 }
 
 #[cfg(test)]

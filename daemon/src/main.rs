@@ -3,7 +3,9 @@
 mod admin_client;
 mod cli;
 mod config;
+mod listeners;
 mod release;
+mod reload;
 mod run;
 mod status;
 mod telemetry;
@@ -23,7 +25,7 @@ fn main() -> ExitCode {
     }
     let outcome = match cli.command {
         Command::Run(run) => run::run(&cli.config, &run),
-        Command::CheckConfig => config::load(&cli.config).map(|_| println!("the configuration is valid")),
+        Command::CheckConfig => check_config(&cli.config),
         Command::Status(status) => status::status(&cli.config, &status),
         Command::StepDown(step_down) => status::step_down(&cli.config, &step_down),
         Command::ReleaseLease(release) => release::release_lease(&release),
@@ -35,4 +37,14 @@ fn main() -> ExitCode {
             ExitCode::FAILURE
         }
     }
+}
+
+/// Says what is in force and where it was read, or everything that is wrong.
+fn check_config(path: &std::path::Path) -> anyhow::Result<()> {
+    let config = config::load(path)?;
+    for (key, value, place) in config.described() {
+        println!("{key} = {value}  ({place})");
+    }
+    println!("the configuration is valid");
+    Ok(())
 }

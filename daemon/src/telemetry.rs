@@ -2,15 +2,29 @@
 
 use std::io::IsTerminal;
 
-use tracing_subscriber::EnvFilter;
 use tracing_subscriber::layer::SubscriberExt;
 use tracing_subscriber::util::SubscriberInitExt;
+use tracing_subscriber::{EnvFilter, Registry, reload};
+
+/// Changes what is logged while the program runs.
+pub(crate) struct LogLevel(reload::Handle<EnvFilter, Registry>);
+
+impl LogLevel {
+    /// From now on, what is at `level` or above.
+    pub(crate) fn set(&self, level: &str) -> anyhow::Result<()> {
+        Ok(self.0.reload(filter(level)?)?)
+    }
+}
+
+fn filter(level: &str) -> anyhow::Result<EnvFilter> {
+    Ok(EnvFilter::try_new(format!(
+        "warn,kontena_master={level},kontena_server={level},kontena_store={level}"
+    ))?)
+}
 
 /// Begins to log what is at `level` or above.
-pub(crate) fn start(level: &str) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(format!(
-        "warn,kontena_master={level},kontena_server={level},kontena_store={level}"
-    ))?;
+pub(crate) fn start(level: &str) -> anyhow::Result<LogLevel> {
+    let (filter, handle) = reload::Layer::new(filter(level)?);
     let registry = tracing_subscriber::registry().with(filter);
     // systemd names the journal's end of our standard error there.
     if std::env::var_os("JOURNAL_STREAM").is_some()
@@ -26,5 +40,5 @@ pub(crate) fn start(level: &str) -> anyhow::Result<()> {
             .compact();
         registry.with(plain).try_init()?;
     }
-    Ok(())
+    Ok(LogLevel(handle))
 }

@@ -4,7 +4,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use kontena_core::election::{LeaseStore, RaiseAnswer, Term};
+use kontena_core::election::{RaiseAnswer, Term};
 use kontena_store::{Batch, ProbeRow, WriteError};
 use kontena_testkit::mongod::Database;
 use mongodb::Client;
@@ -25,11 +25,11 @@ fn probe(term: Term, batch: u64) -> Batch {
 async fn the_fence_only_rises() -> Result<()> {
     let database = fresh().await?;
     let (one, two) = (Party::new(1, &database.uri).await?, Party::new(2, &database.uri).await?);
-    assert_eq!(one.lease.raise(Term(3)).await, RaiseAnswer::Raised);
-    assert_eq!(one.lease.raise(Term(3)).await, RaiseAnswer::Raised, "an answer may have been lost");
-    assert_eq!(two.lease.raise(Term(5)).await, RaiseAnswer::Raised);
-    assert_eq!(one.lease.raise(Term(3)).await, RaiseAnswer::Higher(Term(5)));
-    assert_eq!(one.lease.raise(Term(4)).await, RaiseAnswer::Higher(Term(5)));
+    assert_eq!(one.raise(Term(3)).await, RaiseAnswer::Raised);
+    assert_eq!(one.raise(Term(3)).await, RaiseAnswer::Raised, "an answer may have been lost");
+    assert_eq!(two.raise(Term(5)).await, RaiseAnswer::Raised);
+    assert_eq!(one.raise(Term(3)).await, RaiseAnswer::Higher(Term(5)));
+    assert_eq!(one.raise(Term(4)).await, RaiseAnswer::Higher(Term(5)));
     let standing = fence(&Outside::of(&database).await?).await?;
     assert_eq!(standing.get_i64("term")?, 5);
     Ok(())
@@ -41,9 +41,9 @@ async fn a_term_that_another_leader_had_is_nobody_elses() -> Result<()> {
     let database = fresh().await?;
     let (one, two) = (Party::new(1, &database.uri).await?, Party::new(2, &database.uri).await?);
     let term = one.lead().await;
-    assert_eq!(two.lease.raise(term).await, RaiseAnswer::Higher(term));
+    assert_eq!(two.raise(term).await, RaiseAnswer::Higher(term));
     one.writer.commit(probe(term, 1)).await?;
-    assert_eq!(one.lease.raise(term).await, RaiseAnswer::Raised);
+    assert_eq!(one.raise(term).await, RaiseAnswer::Raised);
     Ok(())
 }
 
@@ -112,7 +112,7 @@ pub(crate) async fn raise_over_an_open_transaction(database: &Database, touch_fe
     let left_open = LeftOpen::new(&database.uri, &database.name, first, touch_fence).await?;
     let second = two.take().await;
     let begun = Instant::now();
-    assert_eq!(two.lease.raise(second).await, RaiseAnswer::Raised);
+    assert_eq!(two.raise(second).await, RaiseAnswer::Raised);
     // Neither the fence nor the domain's documents are blocked for the new leader.
     two.writer.commit(probe(second, 1)).await?;
     let domain = outside.collection("cluster");
@@ -146,7 +146,7 @@ async fn a_leader_that_never_raised_the_fence_does_not_hide_the_one_before_it() 
     parties[1].take().await;
     let third = parties[2].take().await;
     let begun = Instant::now();
-    assert_eq!(parties[2].lease.raise(third).await, RaiseAnswer::Raised);
+    assert_eq!(parties[2].raise(third).await, RaiseAnswer::Raised);
     assert!(begun.elapsed() < RAISE_LIMIT, "took {:?}", begun.elapsed());
     assert!(!left_open.commit().await);
     Ok(())

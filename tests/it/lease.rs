@@ -3,7 +3,7 @@
 use std::time::{Duration, Instant};
 
 use anyhow::Result;
-use kontena_core::election::{Answer, Bus, Command, EndReason, LeaseStore, Term, Version};
+use kontena_core::election::{Answer, Bus, Command, EndReason, Term, Version};
 use kontena_store::{LeaseWatch, Purpose, release_by_holder};
 use kontena_testkit::mongod::{ReplicaSet, Settings, shared};
 use kontena_testkit::relay::Relay;
@@ -19,8 +19,8 @@ async fn a_missing_lease_is_created_free_and_with_the_term_of_the_fence() -> Res
     outside.collection("fences").insert_one(doc! { "_id": "leader", "term": 41_i64, "n": 0_i64 }).await?;
     let party = Party::new(1, &database.uri).await?;
     assert_eq!(party.look().await, None);
-    assert_eq!(party.lease.execute(Command::Create).await, Answer::Applied);
-    assert_eq!(party.lease.execute(Command::Create).await, Answer::Refused, "it is there already");
+    assert_eq!(party.execute(Command::Create).await, Answer::Applied);
+    assert_eq!(party.execute(Command::Create).await, Answer::Refused, "it is there already");
     let lease = party.look().await.expect("created");
     assert_eq!((lease.version.term, lease.holder), (Term(41), None), "terms never go back");
     assert_eq!(party.take().await, Term(42));
@@ -133,7 +133,7 @@ async fn without_a_majority_nothing_is_certain_and_what_was_unknown_can_come_tru
         let asked = Instant::now();
         let renewed = tokio::time::timeout(limit, party.renew(term)).await;
         assert!(!matches!(renewed, Ok(Answer::Applied | Answer::Refused)), "{renewed:?}");
-        let looked = tokio::time::timeout(limit, party.lease.execute(Command::Look)).await;
+        let looked = tokio::time::timeout(limit, party.execute(Command::Look)).await;
         assert!(!matches!(looked, Ok(Answer::Seen(_))), "a look is linearizable: {looked:?}");
         assert!(asked.elapsed() < 3 * limit);
     }

@@ -40,7 +40,7 @@ pub(crate) async fn cluster(master: &Master) -> Result<Cluster> {
 }
 
 /// Waits until `master` sees the cluster as wanted.
-async fn sees(master: &Master, what: &str, wanted: impl Fn(&Cluster) -> bool) -> Result<Cluster> {
+pub(crate) async fn sees(master: &Master, what: &str, wanted: impl Fn(&Cluster) -> bool) -> Result<Cluster> {
     let deadline = Instant::now() + PATIENCE;
     loop {
         let cluster = cluster(master).await?;

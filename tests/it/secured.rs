@@ -3,9 +3,10 @@
 
 use anyhow::Result;
 use kontena_testkit::mongod::{Database, ReplicaSet, Settings};
+use kontena_wire::cluster::Cluster;
 
 use crate::fence::raise_over_an_open_transaction;
-use crate::process::{acting, cluster, start};
+use crate::process::{acting, sees, start};
 use crate::store::prepare;
 
 const DATABASE: &str = "kontena_server";
@@ -26,8 +27,10 @@ async fn the_masters_need_no_rights_beyond_their_own_database() -> Result<()> {
     let released = first.release_lease()?;
     assert!(released.status.success(), "{}", String::from_utf8_lossy(&released.stderr));
     acting(&[&second], term + 1).await?;
-    let shown = cluster(&second).await?;
-    assert_eq!(shown.history.first().and_then(|reign| reign.reason.as_deref()), Some("crashed"));
+    let crashed = |cluster: &Cluster| {
+        cluster.history.first().and_then(|reign| reign.reason.as_deref()) == Some("crashed")
+    };
+    sees(&second, "the end of the first in the history", crashed).await?;
     Ok(())
 }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::Result;
 use kontena_core::election::{
-    Answer, Command, EndReason, HolderId, Lease, LeaseStore, RaiseAnswer, TTL_DEFAULT, Term, Timing, Version,
+    Answer, Command, EndReason, HolderId, Lease, LeaseStore, RaiseAnswer, TTL_DEFAULT, Term, Version,
 };
 use kontena_store::{
     Authority, CommandCounter, DatabaseUri, LeaseParty, Limits, MongoLease, Purpose, SessionId, Store,
@@ -21,6 +21,8 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) const TTL: Duration = TTL_DEFAULT;
 pub(crate) const LIMIT: Duration = Duration::from_secs(5);
+/// For one raise of the fence.
+const RAISE_CALL_LIMIT: Duration = Duration::from_millis(250);
 
 /// A fresh database, with the collections that a master makes.
 pub(crate) async fn fresh() -> Result<Database> {
@@ -109,9 +111,8 @@ impl Party {
         let main = open(uri, Purpose::Main).await?;
         let store = open(uri, Purpose::Lease).await?;
         let session = WriterSession::open(&main).await?;
-        let timing = Timing::new(TTL)?;
         let name = format!("party-{number}");
-        let party = LeaseParty { holder: id, name, session: session.id(), timing };
+        let party = LeaseParty { holder: id, name, session: session.id() };
         let lease = MongoLease::new(&store, party);
         let (permission, stop, session_id) = (Permission::default(), CancellationToken::new(), session.id());
         let (task, writer) = Writer::new(&main, session, permission.clone(), limits);
@@ -119,11 +120,20 @@ impl Party {
         Ok(Self { id, lease, store, session: session_id, writer, permission, stop, writing })
     }
 
+    /// As patient as a master with a lease of [`TTL`].
+    pub(crate) async fn execute(&self, command: Command) -> Answer {
+        self.lease.execute(command, TTL / 5).await
+    }
+
+    pub(crate) async fn raise(&self, term: Term) -> RaiseAnswer {
+        self.lease.raise(term, RAISE_CALL_LIMIT).await
+    }
+
     pub(crate) async fn look(&self) -> Option<Lease> {
         // A busy machine may take longer than a master would wait.
         let deadline = Instant::now() + LIMIT;
         loop {
-            match self.lease.execute(Command::Look).await {
+            match self.execute(Command::Look).await {
                 Answer::Seen(lease) => return lease,
                 other => assert!(Instant::now() < deadline, "a look was answered {other:?}"),
             }
@@ -131,13 +141,13 @@ impl Party {
     }
 
     pub(crate) async fn acquire(&self, observed: Version) -> Answer {
-        self.lease.execute(Command::Acquire { observed, term: observed.term.next(), ttl: TTL }).await
+        self.execute(Command::Acquire { observed, term: observed.term.next(), ttl: TTL }).await
     }
 
     /// Creates the lease if need be, and takes it.
     pub(crate) async fn take(&self) -> Term {
         if self.look().await.is_none() {
-            self.lease.execute(Command::Create).await;
+            self.execute(Command::Create).await;
         }
         let seen = self.look().await;
         assert!(seen.is_some(), "there is no lease");
@@ -147,17 +157,17 @@ impl Party {
     }
 
     pub(crate) async fn renew(&self, term: Term) -> Answer {
-        self.lease.execute(Command::Renew { term, ttl: TTL }).await
+        self.execute(Command::Renew { term, ttl: TTL }).await
     }
 
     pub(crate) async fn release(&self, term: Term) -> Answer {
-        self.lease.execute(Command::Release { term, reason: EndReason::Released }).await
+        self.execute(Command::Release { term, reason: EndReason::Released }).await
     }
 
     /// Takes the lease and raises the fence.
     pub(crate) async fn lead(&self) -> Term {
         let term = self.take().await;
-        assert_eq!(self.lease.raise(term).await, RaiseAnswer::Raised);
+        assert_eq!(self.raise(term).await, RaiseAnswer::Raised);
         term
     }
 }

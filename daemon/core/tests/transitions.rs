@@ -53,6 +53,33 @@ fn leader() -> Election {
 }
 
 #[test]
+fn a_free_lease_is_left_to_a_preferred_master_for_a_while_only() {
+    let mut election = follower();
+    election.step(at(0), Input::Yield(true));
+    assert_eq!(election.step(at(10), seen(lease(3, 7, None))), []);
+    assert_eq!(election.next_wake(at(10)), Some(Duration::from_millis(100)));
+    assert_eq!(election.step(at(110), Input::Tick), [Command::Look]);
+    // The preferred one did not take it.
+    assert_eq!(election.step(at(111), seen(lease(3, 7, None))), [acquire(3, 7)]);
+}
+
+#[test]
+fn silence_is_nobodys_to_leave() {
+    let mut election = follower();
+    election.step(at(0), Input::Yield(true));
+    let mut now = 0;
+    let acquired = loop {
+        let commands = election.step(at(now), seen(lease(3, 7, Some(OTHER))));
+        if let [command @ Command::Acquire { .. }] = commands.as_slice() {
+            break command.clone();
+        }
+        now += 500;
+        assert_eq!(election.step(at(now), Input::Tick), [Command::Look], "at {now} ms");
+    };
+    assert_eq!((now, acquired), (2000, acquire(3, 7)));
+}
+
+#[test]
 fn acting_lasts_nine_tenths_of_the_ttl_from_before_the_request_left() {
     let acting = leader().acting().expect("acting");
     assert_eq!((acting.term, acting.until), (Term(4), at(10 + 1800).boottime));
@@ -286,6 +313,7 @@ fn anything() -> impl Strategy<Value = Vec<(u64, Input)>> {
         1 => (0..9_u64).prop_map(|term| Input::RaiseAnswered(RaiseAnswer::Higher(Term(term)))),
         1 => (0..9_u64).prop_map(|term| Input::Superseded { term: Term(term) }),
         1 => any::<bool>().prop_map(Input::Eligible),
+        1 => any::<bool>().prop_map(Input::Yield),
         1 => (1..4_u64).prop_map(|seconds| Input::Retime(timing(Duration::from_secs(seconds)))),
         1 => prop_oneof![
             Just(SitOut::UntilOtherTerm),

@@ -19,6 +19,7 @@ use tokio::sync::watch;
 pub(crate) use owner::{DutyStatus, Owner, Statuses};
 
 use crate::heartbeat::Picture;
+use crate::metrics::SharedMetrics;
 
 /// The limit of a duty's single read.
 const READ_LIMIT: Duration = Duration::from_secs(2);
@@ -31,12 +32,16 @@ pub(crate) struct Leader {
     pub(crate) store: Store,
     pub(crate) writer: WriterHandle,
     pub(crate) picture: watch::Receiver<Picture>,
+    pub(crate) metrics: SharedMetrics,
 }
 
 impl Leader {
     /// Commits `effects` behind the fence, all or none.
     async fn commit(&self, duty: &'static str, effects: Vec<Effect>) -> Result<(), WriteError> {
-        self.writer.commit(Batch { duty, term: self.term, effects }).await
+        let count = effects.len();
+        let outcome = self.writer.commit(Batch { duty, term: self.term, effects }).await;
+        self.metrics.batch(duty, count, &outcome);
+        outcome
     }
 }
 

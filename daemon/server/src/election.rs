@@ -3,5 +3,5 @@
 mod driver;
 mod leadership;
 
-pub use driver::{Driver, Request, Requests, RequestsReceiver};
+pub use driver::{Driver, Oversight, Request, Requests, RequestsReceiver};
 pub use leadership::{Leadership, Publisher, Standing, View};

@@ -1,13 +1,14 @@
 //! Whether this master may stand: only when the database is what it must be and the vault key is the shared
 //! one. Until the database answers, nothing is known, and the master waits for it.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use kontena_store::{Failure, Store};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use crate::election::{Request, Requests};
+use crate::events;
 use crate::settings::Settings;
 
 /// The limit of each question to the database.
@@ -28,11 +29,10 @@ pub(crate) enum Fitness {
     Fit,
 }
 
-/// Finds out, and tells the election; ends when the master is fit.
+/// Finds out; ends when the master is fit.
 pub(crate) async fn establish(
     store: Store,
-    settings: Settings,
-    requests: Requests,
+    settings: Arc<Settings>,
     fitness: watch::Sender<Fitness>,
     cancel: CancellationToken,
 ) {
@@ -48,17 +48,16 @@ pub(crate) async fn establish(
         if changed {
             told = Some(found.clone());
             match &found {
-                Fitness::Fit => tracing::info!(eligible = settings.eligible, "the database is fit for use"),
-                Fitness::Unfit(reason) => tracing::error!("this master does not stand: {reason}"),
+                Fitness::Fit => tracing::info!("the database is fit for use"),
+                Fitness::Unfit(reason) => {
+                    tracing::error!(MESSAGE_ID = events::UNFIT, "this master does not stand: {reason}");
+                }
                 Fitness::Unknown(reason) => tracing::warn!("waiting for the database: {reason}"),
             }
         }
         let wait = match &found {
             Fitness::Fit => {
                 fitness.send_replace(found);
-                if !requests.send(Request::Eligible(settings.eligible)) {
-                    tracing::error!("the election has ended");
-                }
                 return;
             }
             Fitness::Unfit(_) => RETRY_UNFIT,

@@ -12,8 +12,9 @@ use tokio_util::sync::CancellationToken;
 
 use crate::clock::SystemClock;
 use crate::election::{Leadership, Standing};
+use crate::events;
 use crate::fitness::Fitness;
-use crate::settings::Settings;
+use crate::settings::{Settings, Tunables};
 use crate::trace::Trace;
 
 /// The longest wait for a heartbeat to be acknowledged.
@@ -60,10 +61,11 @@ pub(crate) struct Heartbeat {
     pub(crate) id: HolderId,
     pub(crate) url: String,
     pub(crate) settings: Arc<Settings>,
+    pub(crate) tunables: watch::Receiver<Tunables>,
     pub(crate) masters: Masters,
     pub(crate) leadership: Leadership<SystemClock>,
     pub(crate) fitness: watch::Receiver<Fitness>,
-    pub(crate) draining: watch::Receiver<bool>,
+    pub(crate) draining: watch::Sender<bool>,
     pub(crate) picture: watch::Sender<Picture>,
     pub(crate) trace: Trace,
     pub(crate) counter: CommandCounter,
@@ -74,6 +76,7 @@ impl Heartbeat {
     /// this master has ended.
     pub(crate) async fn run(mut self, cancel: CancellationToken) {
         let mut views = self.leadership.watch();
+        let mut draining = self.draining.subscribe();
         let mut rtt = None;
         let mut interval = tokio::time::interval(HEARTBEAT_EVERY);
         interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -88,7 +91,8 @@ impl Heartbeat {
                         continue;
                     }
                 }
-                Ok(()) = self.draining.changed() => {}
+                Ok(()) = draining.changed() => {}
+                Ok(()) = self.tunables.changed() => {}
                 Ok(()) = self.fitness.changed() => {}
             }
             told = self.row(rtt, false);
@@ -122,20 +126,36 @@ impl Heartbeat {
         }
     }
 
+    /// An administrator may ask another master to drain this one, which leaves the wish in our row.
+    fn heed(&self, rows: &[MasterRow]) {
+        let Some(asked) = rows.iter().find(|row| row.id == self.id).map(|row| row.drain_asked) else {
+            return;
+        };
+        self.draining.send_if_modified(|draining| {
+            let changed = asked && !*draining;
+            if changed {
+                tracing::info!(MESSAGE_ID = events::DRAINED, "drained by request of an administrator");
+            }
+            *draining |= asked;
+            changed
+        });
+    }
+
     fn publish(&self, now: Duration, outcome: Result<Vec<MasterRow>, Failure>) {
         self.picture.send_modify(|picture| match outcome {
             Ok(rows) => {
+                self.heed(&rows);
                 picture.roll.read(now, rows.iter().filter(|row| !row.ended).map(|row| (row.id, row.seq)));
                 picture.rows = rows;
                 picture.refreshed_at = Some(now);
                 if let Some(failure) = picture.failure.take() {
-                    tracing::info!(failure, "the database answers again");
+                    tracing::info!(MESSAGE_ID = events::DATABASE_ANSWERS, failure, "the database answers again");
                 }
             }
             Err(failure) => {
                 picture.roll.failed();
                 if picture.failure.is_none() {
-                    tracing::warn!(%failure, "the database does not answer");
+                    tracing::warn!(MESSAGE_ID = events::DATABASE_SILENT, %failure, "the database does not answer");
                 }
                 picture.failure = Some(failure.to_string());
             }
@@ -162,9 +182,11 @@ impl Heartbeat {
             agents: 0,
             mongo_rtt,
             fingerprint: self.settings.fingerprint.clone(),
-            eligible: self.settings.eligible,
+            eligible: self.tunables.borrow().eligible,
+            preferred: self.tunables.borrow().preferred,
             unfit,
             draining: *self.draining.borrow(),
+            drain_asked: false,
             ended,
             warnings: Vec::new(),
             seq: 0,

@@ -2,7 +2,9 @@
 
 mod access;
 mod cluster;
+mod drain;
 mod health;
+mod metrics;
 
 use std::sync::Arc;
 
@@ -12,7 +14,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, middleware};
 use kontena_core::election::HolderId;
-use kontena_store::{LeaderHistory, Masters};
+use kontena_store::{CommandCounter, LeaderHistory, Masters};
 use kontena_wire::cluster::Refusal;
 use tokio::sync::watch;
 
@@ -23,7 +25,8 @@ use crate::duties::Statuses;
 use crate::election::{Leadership, Requests};
 use crate::fitness::Fitness;
 use crate::heartbeat::Picture;
-use crate::settings::Settings;
+use crate::metrics::SharedMetrics;
+use crate::settings::{Settings, Tunables};
 
 /// What the handlers work with.
 #[derive(Clone)]
@@ -35,9 +38,12 @@ pub(crate) struct Api {
     pub(crate) history: LeaderHistory,
     pub(crate) masters: Masters,
     pub(crate) fitness: watch::Receiver<Fitness>,
-    pub(crate) draining: watch::Receiver<bool>,
+    pub(crate) draining: watch::Sender<bool>,
+    pub(crate) tunables: watch::Receiver<Tunables>,
     pub(crate) picture: watch::Receiver<Picture>,
     pub(crate) statuses: Statuses,
+    pub(crate) metrics: SharedMetrics,
+    pub(crate) commands: CommandCounter,
 }
 
 /// The routes for clients that came in by `admission`.
@@ -45,6 +51,8 @@ pub(crate) fn router(api: Api, admission: Admission) -> Router {
     let administration = Router::new()
         .route("/v1/cluster", get(cluster::show))
         .route("/v1/cluster/step-down", post(cluster::step_down))
+        .route("/v1/cluster/masters/{id}/drain", post(drain::drain))
+        .route("/metrics", get(metrics::show))
         .layer(middleware::from_fn_with_state((api.clone(), admission), access::administrators_only));
     Router::new()
         .route("/livez", get(health::livez))

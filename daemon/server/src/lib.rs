@@ -2,17 +2,24 @@
 //!
 //! It reaches the database through `kontena-store` only. Whatever it decides is decided in `kontena-core`.
 
+mod candidacy;
+mod chronicle;
 pub mod clock;
 mod duties;
 pub mod election;
+pub mod events;
 mod fitness;
 mod heartbeat;
 mod http;
+mod lease_thread;
 mod master;
+mod metrics;
+mod oversight;
 mod settings;
 mod trace;
 
 pub use http::Admission;
-pub use master::{Listeners, Master, RunError, StartError};
-pub use settings::{AdminToken, Settings};
+pub use master::{Listeners, Manager, Master, RunError, StartError, Wishes};
+pub use oversight::Watchdog;
+pub use settings::{AdminToken, Settings, Tunables};
 pub use trace::Trace;

@@ -4,29 +4,32 @@ use std::future::Future;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::thread;
 use std::time::Duration;
 
 use axum::Router;
-use kontena_core::clock::Clock;
-use kontena_core::election::{Candidate, Election, HolderId, Term};
+use kontena_core::election::{HolderId, Term};
 use kontena_store::{
-    Authority, CommandCounter, ConnectionError, LeaseParty, LeaseWatch, Limits, MongoLease, Purpose,
-    SessionId, Store, Writer, WriterSession,
+    Authority, CommandCounter, ConnectionError, LeaseParty, LeaseWatch, Limits, Purpose, SessionId, Store,
+    Writer, WriterSession,
 };
 use thiserror::Error;
 use tokio::net::{TcpListener, UnixListener};
-use tokio::sync::{oneshot, watch};
+use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::candidacy::Candidacy;
+use crate::chronicle::Chronicle;
 use crate::clock::SystemClock;
 use crate::duties::{self, Owner, Statuses};
-use crate::election::{Driver, Leadership, Publisher, Request, Requests, Standing};
+use crate::election::{Leadership, Request, Requests};
 use crate::fitness::{self, Fitness};
 use crate::heartbeat::{Heartbeat, Picture};
 use crate::http::{self, Admission, Api};
-use crate::settings::Settings;
+use crate::lease_thread::{Ended, LeaseThread};
+use crate::metrics::SharedMetrics;
+use crate::oversight::{Overseer, RuntimeTicks, Watchdog};
+use crate::settings::{Settings, Tunables};
 use crate::trace::Trace;
 
 /// How long the lease thread may take to give the lease back when the master stops.
@@ -40,7 +43,7 @@ const CLOSE_LIMIT: Duration = Duration::from_millis(500);
 #[derive(Debug, Error)]
 pub enum StartError {
     /// The database's address cannot be used.
-    #[error(transparent)]
+    #[error("mongodb.uri {0}")]
     Connection(#[from] ConnectionError),
     /// The trace cannot be written.
     #[error("the trace {path} cannot be opened: {source}")]
@@ -53,9 +56,6 @@ pub enum StartError {
     /// A listener cannot be used.
     #[error("the HTTP listener cannot be used: {0}")]
     Listener(io::Error),
-    /// No thread could be made.
-    #[error("the lease thread cannot be started: {0}")]
-    Thread(io::Error),
 }
 
 /// A master had to end without being told to.
@@ -76,6 +76,22 @@ pub struct Listeners {
     pub network: TcpListener,
     /// For administrators.
     pub admin: Option<UnixListener>,
+}
+
+/// What is asked of a running master from outside of its interfaces.
+pub struct Wishes<S> {
+    /// Ends when the master shall.
+    pub stop: S,
+    /// The settings that may change meanwhile.
+    pub tunables: watch::Receiver<Tunables>,
+}
+
+/// Whoever supervises the process.
+pub struct Manager {
+    /// Is told that the lease thread lives.
+    pub watchdog: Option<Watchdog>,
+    /// Is told in words what this master is, whenever that changes.
+    pub status: Box<dyn Fn(&str) + Send + Sync>,
 }
 
 /// A master that is ready to run.
@@ -120,78 +136,17 @@ impl Master {
         &self.url
     }
 
-    /// Runs until `stop` ends, then gives up the lease, serves on for the configured grace, and ends.
-    /// `changed` is told whenever what this master is changes.
-    pub async fn run(
-        self,
-        stop: impl Future<Output = ()> + Send,
-        changed: impl Fn(Standing) + Send + Sync + 'static,
-    ) -> Result<(), RunError> {
-        let Self { settings, id, url, listeners, main, streams, writer, counter, trace } = self;
-        let cancel = CancellationToken::new();
-        let serving = CancellationToken::new();
-        let tasks = TaskTracker::new();
-
-        let watch = LeaseWatch::default();
-        tasks.spawn(watch.clone().run(streams.clone(), cancel.clone()));
-
-        let (leadership, requests, mut lease_thread) =
-            start_lease_thread(&settings, id, writer.id(), &counter, watch, trace.clone())
-                .map_err(|_| RunError::LeaseThread)?;
-
-        let (draining_sender, draining) = watch::channel(false);
-        let (fitness_sender, fitness) = watch::channel(Fitness::Unknown("not asked yet".to_owned()));
-        tasks.spawn(fitness::establish(
-            main.clone(),
-            (*settings).clone(),
-            requests.clone(),
-            fitness_sender,
-            cancel.clone(),
-        ));
-
-        let (picture_sender, picture) = watch::channel(Picture::blank());
-        let heartbeat = Heartbeat {
-            id,
-            url,
-            settings: Arc::clone(&settings),
-            masters: main.masters(),
-            leadership: leadership.clone(),
-            fitness: fitness.clone(),
-            draining: draining.clone(),
-            picture: picture_sender,
-            trace,
-            counter,
-        };
-        tasks.spawn(heartbeat.run(cancel.clone()));
-
-        let authority = LeaseAuthority { leadership: leadership.clone(), requests: requests.clone() };
-        let (writer, writer_handle) = Writer::new(&main, writer, authority, Limits::default());
-        tasks.spawn(writer.run(cancel.clone()));
-
-        let statuses = Statuses::default();
-        let owner = Owner {
-            duties: duties::all(settings.probe_every).into(),
-            leadership: leadership.clone(),
-            store: main.clone(),
-            writer: writer_handle,
-            picture: picture.clone(),
-            statuses: statuses.clone(),
-        };
-        tasks.spawn(owner.run(cancel.clone()));
-        tasks.spawn(tell(leadership.clone(), changed, cancel.clone()));
-
-        let api = Api {
-            id,
-            settings: Arc::clone(&settings),
-            leadership,
-            requests: requests.clone(),
-            history: main.leader_history(),
-            masters: main.masters(),
-            fitness,
-            draining,
-            picture,
-            statuses,
-        };
+    /// Runs until `wishes.stop` ends, then gives up the lease, serves on for the configured grace, and ends.
+    pub async fn run<S>(self, wishes: Wishes<S>, manager: Manager) -> Result<(), RunError>
+    where
+        S: Future<Output = ()> + Send,
+    {
+        let Wishes { stop, tunables } = wishes;
+        let (cancel, serving, tasks) =
+            (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
+        let started = self.start(manager, &tunables, &cancel, &tasks)?;
+        let Started { api, mut lease_thread, listeners, main, streams } = started;
+        let (requests, draining) = (api.requests.clone(), api.draining.clone());
         let (failed_sender, mut failed) = tokio::sync::mpsc::channel(2);
         let network = http::router(api.clone(), Admission::Network);
         let served = serve_tcp(listeners.network, network, serving.clone());
@@ -209,10 +164,16 @@ impl Master {
 
         // From here on others may lead. Requests in flight and new ones are still served for a while, since
         // the load balancer needs time to notice.
-        draining_sender.send_replace(true);
-        if !matches!(outcome, Err(RunError::LeaseThread)) {
-            retire(&requests, &mut lease_thread).await;
-            tokio::time::sleep(settings.drain_grace).await;
+        let retiring = !matches!(outcome, Err(RunError::LeaseThread)) && requests.send(Request::Retire);
+        draining.send_replace(true);
+        if retiring {
+            if tokio::time::timeout(RETIRE_LIMIT, lease_thread).await.is_err() {
+                tracing::warn!(
+                    "the database did not acknowledge the release of the lease: it ends by itself"
+                );
+            }
+            let grace = tunables.borrow().drain_grace;
+            tokio::time::sleep(grace).await;
         }
         serving.cancel();
         cancel.cancel();
@@ -224,6 +185,118 @@ impl Master {
         streams.close(CLOSE_LIMIT).await;
         outcome
     }
+
+    /// Starts everything but the HTTP server.
+    fn start(
+        self,
+        manager: Manager,
+        tunables: &watch::Receiver<Tunables>,
+        cancel: &CancellationToken,
+        tasks: &TaskTracker,
+    ) -> Result<Started, RunError> {
+        let Self { settings, id, url, listeners, main, streams, writer, counter, trace } = self;
+        let metrics = SharedMetrics::default();
+        let statuses = Statuses::default();
+
+        let watch = LeaseWatch::default();
+        tasks.spawn(watch.clone().run(streams.clone(), cancel.clone()));
+
+        let ticks = RuntimeTicks::default();
+        tasks.spawn(ticks.clone().run(cancel.clone()));
+        let overseer = Overseer::new(manager.watchdog, ticks, statuses.clone());
+        let lease_thread = LeaseThread {
+            settings: Arc::clone(&settings),
+            party: LeaseParty { holder: id, name: settings.name.clone(), session: writer.id() },
+            timing: tunables.borrow().timing,
+            counter: counter.clone(),
+            watch,
+            trace: trace.clone(),
+            metrics: SharedMetrics::clone(&metrics),
+            overseer,
+        };
+        let (leadership, requests, lease_thread) = lease_thread.start().map_err(|_| RunError::LeaseThread)?;
+
+        let (draining, _) = watch::channel(false);
+        let (fitness_sender, fitness) = watch::channel(Fitness::Unknown("not asked yet".to_owned()));
+        let established =
+            fitness::establish(main.clone(), Arc::clone(&settings), fitness_sender, cancel.clone());
+        tasks.spawn(established);
+
+        let (picture_sender, picture) = watch::channel(Picture::blank());
+        let candidacy = Candidacy {
+            id,
+            requests: requests.clone(),
+            fitness: fitness.clone(),
+            draining: draining.subscribe(),
+            picture: picture.clone(),
+            tunables: tunables.clone(),
+        };
+        tasks.spawn(candidacy.run(cancel.clone()));
+        let heartbeat = Heartbeat {
+            id,
+            url,
+            settings: Arc::clone(&settings),
+            tunables: tunables.clone(),
+            masters: main.masters(),
+            leadership: leadership.clone(),
+            fitness: fitness.clone(),
+            draining: draining.clone(),
+            picture: picture_sender,
+            trace,
+            counter: counter.clone(),
+        };
+        tasks.spawn(heartbeat.run(cancel.clone()));
+
+        let authority = LeaseAuthority { leadership: leadership.clone(), requests: requests.clone() };
+        let (writer, writer_handle) = Writer::new(&main, writer, authority, Limits::default());
+        tasks.spawn(writer.run(cancel.clone()));
+
+        let owner = Owner {
+            duties: duties::all(settings.probe_every).into(),
+            leadership: leadership.clone(),
+            store: main.clone(),
+            writer: writer_handle,
+            picture: picture.clone(),
+            statuses: statuses.clone(),
+            metrics: SharedMetrics::clone(&metrics),
+        };
+        tasks.spawn(owner.run(cancel.clone()));
+        let chronicle = Chronicle {
+            id,
+            leadership: leadership.clone(),
+            fitness: fitness.clone(),
+            picture: picture.clone(),
+            metrics: SharedMetrics::clone(&metrics),
+            status: manager.status,
+        };
+        tasks.spawn(chronicle.run(cancel.clone()));
+
+        let api = Api {
+            id,
+            settings: Arc::clone(&settings),
+            leadership,
+            requests: requests.clone(),
+            history: main.leader_history(),
+            masters: main.masters(),
+            fitness,
+            draining: draining.clone(),
+            tunables: tunables.clone(),
+            picture,
+            statuses,
+            metrics,
+            commands: counter,
+        };
+        Ok(Started { api, lease_thread, listeners, main, streams })
+    }
+}
+
+/// What [`Master::start`] leaves to be served and ended.
+struct Started {
+    api: Api,
+    lease_thread: Ended,
+    listeners: Listeners,
+    main: Store,
+    streams: Store,
 }
 
 /// The writer's questions to the election.
@@ -240,85 +313,6 @@ impl Authority for LeaseAuthority {
     fn superseded(&self, term: Term) {
         if !self.requests.send(Request::Superseded(term)) {
             tracing::warn!(%term, "superseded, and the election does not take requests");
-        }
-    }
-}
-
-type LeaseThread = oneshot::Receiver<()>;
-
-/// Starts the thread that holds the lease: with its own runtime and client, so that nothing else in the process
-/// can delay a renewal.
-fn start_lease_thread(
-    settings: &Arc<Settings>,
-    id: HolderId,
-    session: SessionId,
-    counter: &CommandCounter,
-    watch: LeaseWatch,
-    trace: Trace,
-) -> Result<(Leadership<SystemClock>, Requests, LeaseThread), StartError> {
-    let (publisher, leadership) = Publisher::new(SystemClock);
-    let (requests, requests_receiver) = Requests::channel();
-    let (ended_sender, ended) = oneshot::channel();
-    let (settings, counter) = (Arc::clone(settings), counter.clone());
-    let runtime =
-        tokio::runtime::Builder::new_current_thread().enable_all().build().map_err(StartError::Thread)?;
-    let body = move || {
-        runtime.block_on(async move {
-            let store = match Store::open(&settings.database, Purpose::Lease, &counter).await {
-                Ok(store) => store,
-                Err(error) => return tracing::error!(%error, "the lease cannot be reached"),
-            };
-            let party =
-                LeaseParty { holder: id, name: settings.name.clone(), session, timing: settings.timing };
-            let lease = MongoLease::new(&store, party);
-            let candidate = Candidate { id, timing: settings.timing };
-            let mut election = Election::new(candidate, SystemClock.now());
-            // Until the database was found fit, this master only watches.
-            election.state.eligible = false;
-            Driver::new(election, lease, watch, SystemClock, publisher, requests_receiver, trace).run().await;
-            store.close(CLOSE_LIMIT).await;
-        });
-        // Whoever listens may have ended first.
-        let _heard = ended_sender.send(());
-    };
-    thread::Builder::new().name("lease".to_owned()).spawn(body).map_err(StartError::Thread)?;
-    Ok((leadership, requests, ended))
-}
-
-async fn retire(requests: &Requests, lease_thread: &mut LeaseThread) {
-    if !requests.send(Request::Retire) {
-        return;
-    }
-    if tokio::time::timeout(RETIRE_LIMIT, lease_thread).await.is_err() {
-        tracing::warn!("the database did not acknowledge the release of the lease: it ends by itself");
-    }
-}
-
-/// Tells whoever is interested what this master is, and writes it to the journal.
-async fn tell(
-    leadership: Leadership<SystemClock>,
-    changed: impl Fn(Standing) + Send + Sync + 'static,
-    cancel: CancellationToken,
-) {
-    let mut views = leadership.watch();
-    let mut told = None;
-    loop {
-        let standing = views.borrow_and_update().standing;
-        if told != Some(standing) {
-            match standing {
-                Standing::Acting(term) => tracing::info!(TERM_NO = term.0, "acting leader of term {term}"),
-                Standing::Elected(term) => {
-                    tracing::info!(TERM_NO = term.0, "elected for term {term}, not acting");
-                }
-                Standing::Releasing(term) => tracing::info!(TERM_NO = term.0, "giving back term {term}"),
-                Standing::Following => tracing::info!("standing by"),
-            }
-            changed(standing);
-            told = Some(standing);
-        }
-        tokio::select! {
-            () = cancel.cancelled() => return,
-            seen = views.changed() => if seen.is_err() { return },
         }
     }
 }

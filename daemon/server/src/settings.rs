@@ -23,24 +23,33 @@ pub struct Settings {
     pub database: DatabaseUri,
     /// Where other masters and people reach the HTTP API of this one. None: as bound.
     pub advertise: Option<String>,
-    /// The times of the election.
-    pub timing: Timing,
-    /// Whether this master may lead.
-    pub eligible: bool,
-    /// Who may use the administration over TCP. None: nobody.
-    pub admin_token: Option<AdminToken>,
+    /// What can be changed while it runs.
+    pub tunables: Tunables,
     /// What only the right vault key can yield. None: without a vault.
     pub vault_proof: Option<String>,
     /// Of the settings that all masters must share.
     pub fingerprint: String,
-    /// How long a stopping master goes on serving after it gave up the lease.
-    pub drain_grace: Duration,
     /// How often the probe duty runs, if it does.
     pub probe_every: Option<Duration>,
     /// Where to record when this master acted, for measurements.
     pub trace: Option<PathBuf>,
     /// Where the HTTP API listens.
     pub listen: SocketAddr,
+}
+
+/// The settings that a running master takes anew.
+#[derive(Clone, Debug)]
+pub struct Tunables {
+    /// The times of the election.
+    pub timing: Timing,
+    /// Whether this master may lead.
+    pub eligible: bool,
+    /// Whether others leave a lease that was given back to this master.
+    pub preferred: bool,
+    /// Who may use the administration over TCP. None: nobody.
+    pub admin_token: Option<AdminToken>,
+    /// How long a stopping master goes on serving after it gave up the lease.
+    pub drain_grace: Duration,
 }
 
 /// A secret that lets its bearer administer.

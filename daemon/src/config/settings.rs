@@ -1,4 +1,4 @@
-//! The checked configuration.
+//! The checked configuration: what was merged, with the defaults filled in, or everything that is wrong with it.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -6,12 +6,13 @@ use std::time::Duration;
 
 use kontena_core::election::{TTL_DEFAULT, Timing};
 use kontena_core::vault;
-use kontena_server::{AdminToken, Settings};
+use kontena_server::{AdminToken, Settings, Tunables};
 use kontena_store::DatabaseUri;
 use secrecy::{ExposeSecret, SecretString};
-use thiserror::Error;
 
-use super::fragment::Fragment;
+use super::fault::{Fault, Place};
+use super::fragment::{Fragment, Sourced, Value};
+use super::key::{self, Key};
 
 /// The API version that command lines and agents compare with: the last release of the original.
 const COMPAT_VERSION: &str = "1.5.4";
@@ -21,6 +22,8 @@ const DRAIN_GRACE: Duration = Duration::from_secs(5);
 const DRAIN_GRACE_MAX: Duration = Duration::from_secs(300);
 const ADMIN_SOCKET: &str = "/run/kontena-master/admin.sock";
 const LEVELS: [&str; 5] = ["error", "warn", "info", "debug", "trace"];
+/// The shortest token that is taken for a secret, in characters.
+const TOKEN_MIN: usize = 16;
 
 /// All that the program is told.
 #[derive(Clone, Debug)]
@@ -29,87 +32,243 @@ pub(crate) struct Config {
     pub(crate) settings: Settings,
     /// Where administrators on this host connect.
     pub(crate) admin_socket: PathBuf,
-    /// The token for administrators elsewhere, as read from its file.
+    /// The token for administrators elsewhere.
     pub(crate) admin_token: Option<SecretString>,
     /// What is logged.
     pub(crate) log_level: String,
+    merged: Fragment,
 }
 
-/// What is wrong with the configuration, and what would be right.
-#[derive(Debug, Error)]
-pub(crate) enum Fault {
-    #[error(
-        "mongodb.uri is missing: set it, for instance to \
-         \"mongodb://host1,host2,host3/kontena_server?replicaSet=rs0\", or set MONGODB_URI"
-    )]
-    NoDatabase,
-    #[error("{key} is {found:?}, which is not {wanted}")]
-    Value { key: &'static str, found: String, wanted: String },
-    #[error("{key} has {found} bytes: at least {least} are needed")]
-    Short { key: &'static str, found: usize, least: usize },
-    #[error("admin.token_file: {path} {what}", path = .path.display())]
-    TokenFile { path: PathBuf, what: String },
+impl Config {
+    /// The keys whose values differ in `other`.
+    pub(crate) fn changes(&self, other: &Self) -> Vec<&'static Key> {
+        self.merged.changes(&other.merged)
+    }
+
+    /// What is set, by key, with the place where it was read. Secrets are shown as such.
+    pub(crate) fn described(&self) -> Vec<(&'static str, String, String)> {
+        let describe = |key: &'static Key| {
+            let found = self.merged.get(key)?;
+            let value = match &found.value {
+                Value::Text(text) => format!("{text:?}"),
+                Value::Secret(_) => "a secret, not shown".to_owned(),
+                Value::Flag(flag) => flag.to_string(),
+            };
+            Some((key.name, value, found.place.to_string()))
+        };
+        key::ALL.into_iter().filter_map(describe).collect()
+    }
 }
 
-/// Checks what was merged, and fills in the defaults.
-pub(super) fn check(merged: Fragment) -> Result<Config, Fault> {
-    let Fragment { name, mongodb, http, election, admin, vault, log } = merged;
-    let database = mongodb.uri.ok_or(Fault::NoDatabase)?;
-    let uri = database.expose_secret();
-    if !(uri.starts_with("mongodb://") || uri.starts_with("mongodb+srv://")) {
-        // The value may hold a password: only its beginning can be shown.
-        let found = uri.split([':', '/', '@']).next().unwrap_or_default().to_owned();
-        let wanted = "an address that starts with mongodb:// or mongodb+srv://".to_owned();
-        return Err(Fault::Value { key: "mongodb.uri", found, wanted });
-    }
-    let listen = http.listen.unwrap_or_else(|| LISTEN.to_owned());
-    let listen: SocketAddr = listen.parse().map_err(|_| Fault::Value {
-        key: "http.listen",
-        found: listen,
-        wanted: format!("an address and a port, such as {LISTEN:?}"),
-    })?;
-    let ttl = duration("election.lease_ttl", election.lease_ttl, TTL_DEFAULT)?;
-    let timing = Timing::new(ttl).map_err(|error| Fault::Value {
-        key: "election.lease_ttl",
-        found: format!("{} ms", ttl.as_millis()),
-        wanted: format!("possible: {error}"),
-    })?;
-    let drain_grace = duration("http.drain_grace", http.drain_grace, DRAIN_GRACE)?;
-    if drain_grace > DRAIN_GRACE_MAX {
-        return Err(Fault::Value {
-            key: "http.drain_grace",
-            found: format!("{} s", drain_grace.as_secs()),
-            wanted: format!("at most {} s", DRAIN_GRACE_MAX.as_secs()),
-        });
-    }
-    let level = log.level.map_or_else(|| "info".to_owned(), |level| level.to_lowercase());
-    if !LEVELS.contains(&level.as_str()) {
-        return Err(Fault::Value {
-            key: "log.level",
-            found: level,
-            wanted: format!("one of {}", LEVELS.join(", ")),
-        });
-    }
-    let vault_proof = vault_proof(vault.key.as_ref(), vault.iv.as_ref())?;
-    let admin_token = admin.token_file.as_deref().map(read_token).transpose()?;
+/// Checks what was merged. `looked_in` says where a value that is missing could stand.
+pub(super) fn check(merged: Fragment, looked_in: &str) -> Result<Config, Vec<Fault>> {
+    let mut check = Check { merged: &merged, faults: Vec::new() };
+    let database = check.database(looked_in);
+    let listen = check.listen();
+    let advertise = check.advertise();
+    let timing = check.timing();
+    let drain_grace = check.drain_grace();
+    let log_level = check.log_level();
+    let (vault_key, vault_iv) =
+        (check.vault(&key::VAULT_KEY, vault::KEY_MIN), check.vault(&key::VAULT_IV, vault::IV_MIN));
+    let admin_token = check.admin_token();
+    let name = check.text(&key::NAME).map_or_else(host_name, |(name, _)| name.to_owned());
+    let eligible = check.flag(&key::ELIGIBLE).unwrap_or(true);
+    let preferred = check.flag(&key::PREFERRED).unwrap_or(false);
+    let admin_socket =
+        check.text(&key::ADMIN_SOCKET).map_or_else(|| PathBuf::from(ADMIN_SOCKET), |(path, _)| path.into());
+    let (Some(database), Some(listen), Some(timing), true) =
+        (database, listen, timing, check.faults.is_empty())
+    else {
+        return Err(check.faults);
+    };
+    let vault_proof = vault_key.map(|key| {
+        let iv = vault_iv.as_ref().map(|iv| iv.expose_secret().as_bytes());
+        vault::proof(key.expose_secret().as_bytes(), iv)
+    });
     let settings = Settings {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         compat_version: COMPAT_VERSION.to_owned(),
-        name: name.unwrap_or_else(host_name),
-        database: DatabaseUri::from(database.clone()),
-        advertise: http.advertise,
-        timing,
-        eligible: election.eligible.unwrap_or(true),
-        admin_token: admin_token.clone().map(AdminToken::new),
+        name,
+        database: DatabaseUri::from(database),
+        advertise,
+        tunables: Tunables {
+            timing,
+            eligible,
+            preferred,
+            admin_token: admin_token.clone().map(AdminToken::new),
+            drain_grace,
+        },
         fingerprint: fingerprint(vault_proof.as_deref()),
         vault_proof,
-        drain_grace,
         probe_every: None,
         trace: None,
         listen,
     };
-    let admin_socket = admin.socket.unwrap_or_else(|| PathBuf::from(ADMIN_SOCKET));
-    Ok(Config { settings, admin_socket, admin_token, log_level: level })
+    Ok(Config { settings, admin_socket, admin_token, log_level, merged })
+}
+
+struct Check<'a> {
+    merged: &'a Fragment,
+    faults: Vec<Fault>,
+}
+
+impl<'a> Check<'a> {
+    fn text(&self, key: &Key) -> Option<(&'a str, &'a Place)> {
+        match self.merged.get(key)? {
+            Sourced { value: Value::Text(text), place } => Some((text, place)),
+            Sourced { value: Value::Secret(_) | Value::Flag(_), .. } => None,
+        }
+    }
+
+    fn secret(&self, key: &Key) -> Option<(&'a SecretString, &'a Place)> {
+        match self.merged.get(key)? {
+            Sourced { value: Value::Secret(secret), place } => Some((secret, place)),
+            Sourced { value: Value::Text(_) | Value::Flag(_), .. } => None,
+        }
+    }
+
+    fn flag(&self, key: &Key) -> Option<bool> {
+        match self.merged.get(key)?.value {
+            Value::Flag(flag) => Some(flag),
+            Value::Text(_) | Value::Secret(_) => None,
+        }
+    }
+
+    fn fault(&mut self, place: &Place, key: &Key, message: impl Into<String>) {
+        self.faults.push(Fault::of(place.clone(), key, message));
+    }
+
+    fn database(&mut self, looked_in: &str) -> Option<SecretString> {
+        let Some((uri, place)) = self.secret(&key::MONGODB_URI) else {
+            let message = "is missing: write, for instance, uri = \
+                 \"mongodb://host1,host2,host3/kontena_server?replicaSet=rs0\" below [mongodb], set MONGODB_URI, \
+                 or run kontena-master bootstrap";
+            self.fault(&Place::Missing(looked_in.to_owned()), &key::MONGODB_URI, message);
+            return None;
+        };
+        if let Err(error) = DatabaseUri::from(uri.clone()).check() {
+            self.fault(place, &key::MONGODB_URI, error.to_string());
+        }
+        Some(uri.clone())
+    }
+
+    fn listen(&mut self) -> Option<SocketAddr> {
+        let Some((text, place)) = self.text(&key::LISTEN) else { return LISTEN.parse().ok() };
+        let parsed = text.parse().ok();
+        if parsed.is_none() {
+            let message =
+                format!("is {text:?}, which is not an address and a port: write it like {LISTEN:?}");
+            self.fault(place, &key::LISTEN, message);
+        }
+        parsed
+    }
+
+    fn advertise(&mut self) -> Option<String> {
+        let (text, place) = self.text(&key::ADVERTISE)?;
+        let host = text.strip_prefix("http://").or_else(|| text.strip_prefix("https://"));
+        if host.is_none_or(|host| host.is_empty() || host.contains('/')) {
+            let message = format!(
+                "is {text:?}, which is not where a master is reached: write it like \"http://10.0.0.11:9292\""
+            );
+            self.fault(place, &key::ADVERTISE, message);
+        }
+        Some(text.to_owned())
+    }
+
+    fn timing(&mut self) -> Option<Timing> {
+        let (ttl, place) = self.time(&key::LEASE_TTL, TTL_DEFAULT)?;
+        match Timing::new(ttl) {
+            Ok(timing) => Some(timing),
+            Err(error) => {
+                let message = format!("is {} ms: {error}", ttl.as_millis());
+                self.fault(&place, &key::LEASE_TTL, message);
+                None
+            }
+        }
+    }
+
+    fn drain_grace(&mut self) -> Duration {
+        let Some((grace, place)) = self.time(&key::DRAIN_GRACE, DRAIN_GRACE) else { return DRAIN_GRACE };
+        if grace > DRAIN_GRACE_MAX {
+            let message =
+                format!("is {} s: at most {} s are possible", grace.as_secs(), DRAIN_GRACE_MAX.as_secs());
+            self.fault(&place, &key::DRAIN_GRACE, message);
+        }
+        grace
+    }
+
+    fn log_level(&mut self) -> String {
+        let Some((text, place)) = self.text(&key::LOG_LEVEL) else { return "info".to_owned() };
+        let level = text.to_lowercase();
+        if !LEVELS.contains(&level.as_str()) {
+            let message = format!("is {text:?}: write one of {}", LEVELS.join(", "));
+            self.fault(place, &key::LOG_LEVEL, message);
+        }
+        level
+    }
+
+    fn vault(&mut self, key: &Key, least: usize) -> Option<SecretString> {
+        let (secret, place) = self.secret(key)?;
+        let found = secret.expose_secret().len();
+        if found < least {
+            let message = format!(
+                "has {found} bytes: at least {least} are needed (kontena-master bootstrap makes one; all masters \
+                 of a database need the same)"
+            );
+            self.fault(place, key, message);
+        }
+        Some(secret.clone())
+    }
+
+    fn admin_token(&mut self) -> Option<SecretString> {
+        let (token, key, place) = if let Some((token, place)) = self.secret(&key::ADMIN_TOKEN) {
+            (token.clone(), &key::ADMIN_TOKEN, place)
+        } else {
+            let (path, place) = self.text(&key::ADMIN_TOKEN_FILE)?;
+            match std::fs::read_to_string(Path::new(path)) {
+                Ok(text) => (SecretString::from(text.trim()), &key::ADMIN_TOKEN_FILE, place),
+                Err(error) => {
+                    self.fault(
+                        place,
+                        &key::ADMIN_TOKEN_FILE,
+                        format!("names {path}, which cannot be read: {error}"),
+                    );
+                    return None;
+                }
+            }
+        };
+        let found = token.expose_secret().chars().count();
+        if found < TOKEN_MIN {
+            let message = format!("holds {found} characters: at least {TOKEN_MIN} are needed");
+            self.fault(place, key, message);
+        }
+        Some(token)
+    }
+
+    /// Reads times such as "2s", "1500ms", "1.5s" or "1m".
+    fn time(&mut self, key: &'static Key, default: Duration) -> Option<(Duration, Place)> {
+        let Some((text, place)) = self.text(key) else {
+            return Some((default, Place::Missing(String::new())));
+        };
+        let parse = || {
+            let digits = text.find(|c: char| !(c.is_ascii_digit() || c == '.'))?;
+            let (number, unit) = text.split_at(digits);
+            let seconds = match unit.trim() {
+                "ms" => 0.001,
+                "s" => 1.0,
+                "m" => 60.0,
+                _ => return None,
+            };
+            Duration::try_from_secs_f64(number.parse::<f64>().ok()? * seconds).ok()
+        };
+        if let Some(time) = parse() {
+            Some((time, place.clone()))
+        } else {
+            self.fault(place, key, format!("is {text:?}: write {}", key.form.wanted()));
+            None
+        }
+    }
 }
 
 /// Of what all masters must share. Equal fingerprints mean equal settings.
@@ -118,50 +277,6 @@ fn fingerprint(vault_proof: Option<&str>) -> String {
     vault::proof(shared.as_bytes(), None).chars().take(16).collect()
 }
 
-fn vault_proof(key: Option<&SecretString>, iv: Option<&SecretString>) -> Result<Option<String>, Fault> {
-    let long_enough = |name, secret: &SecretString, least| match secret.expose_secret().len() {
-        found if found < least => Err(Fault::Short { key: name, found, least }),
-        _ => Ok(()),
-    };
-    if let Some(iv) = iv {
-        long_enough("vault.iv", iv, vault::IV_MIN)?;
-    }
-    let Some(key) = key else { return Ok(None) };
-    long_enough("vault.key", key, vault::KEY_MIN)?;
-    let iv = iv.map(|iv| iv.expose_secret().as_bytes());
-    Ok(Some(vault::proof(key.expose_secret().as_bytes(), iv)))
-}
-
-fn read_token(path: &Path) -> Result<SecretString, Fault> {
-    let fault = |what: String| Fault::TokenFile { path: path.to_owned(), what };
-    let text = std::fs::read_to_string(path).map_err(|error| fault(format!("cannot be read: {error}")))?;
-    match text.trim() {
-        token if token.len() < 16 => Err(fault("holds less than 16 characters".to_owned())),
-        token => Ok(SecretString::from(token)),
-    }
-}
-
 fn host_name() -> String {
     rustix::system::uname().nodename().to_string_lossy().into_owned()
-}
-
-/// Reads times such as "2s", "1500ms", "1.5s" or "1m".
-fn duration(key: &'static str, text: Option<String>, default: Duration) -> Result<Duration, Fault> {
-    let Some(text) = text else { return Ok(default) };
-    let parse = || {
-        let digits = text.find(|c: char| !(c.is_ascii_digit() || c == '.'))?;
-        let (number, unit) = text.split_at(digits);
-        let seconds = match unit.trim() {
-            "ms" => 0.001,
-            "s" => 1.0,
-            "m" => 60.0,
-            _ => return None,
-        };
-        Duration::try_from_secs_f64(number.parse::<f64>().ok()? * seconds).ok()
-    };
-    parse().ok_or_else(|| Fault::Value {
-        key,
-        found: text.clone(),
-        wanted: "a time such as \"2s\" or \"1500ms\"".to_owned(),
-    })
 }

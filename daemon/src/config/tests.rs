@@ -1,74 +1,127 @@
 //! What is accepted, what is refused, and with which words.
 
 use std::collections::HashMap;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use super::{Config, from_text};
+use super::{Config, Faults, Sources, load, merge};
 
 const URI: &str = "[mongodb]\nuri = \"mongodb://db1,db2/kontena_server\"\n";
 
-fn load(text: &str, environment: &[(&'static str, &str)]) -> Result<Config, String> {
-    let environment: HashMap<_, _> =
-        environment.iter().map(|(name, value)| (*name, (*value).to_owned())).collect();
-    from_text(Path::new("master.toml"), Some(text), &environment).map_err(|error| format!("{error:#}"))
+fn read(files: &[(&str, &str)], environment: &[(&'static str, &str)]) -> Result<Config, Faults> {
+    let environment: HashMap<_, _> = environment.iter().copied().collect();
+    let sources = Sources {
+        path: PathBuf::from("master.toml"),
+        files: files.iter().map(|(path, text)| (PathBuf::from(path), (*text).to_owned())).collect(),
+        credentials: None,
+    };
+    merge(&sources, |name| environment.get(name).map(|value| (*value).to_owned()))
+}
+
+fn read_one(text: &str) -> Result<Config, Faults> {
+    read(&[("master.toml", text)], &[])
 }
 
 #[test]
 fn the_address_of_the_database_is_enough() {
-    let config = load(URI, &[]).unwrap();
+    let config = read_one(URI).unwrap();
     assert_eq!(config.settings.listen.to_string(), "0.0.0.0:9292");
-    assert_eq!(config.settings.timing.ttl, Duration::from_secs(2));
-    assert!(config.settings.eligible);
+    assert_eq!(config.settings.tunables.timing.ttl, Duration::from_secs(2));
+    assert!(config.settings.tunables.eligible);
 }
 
 #[test]
 fn the_originals_environment_is_honoured_and_wins() {
     let environment = [("MONGODB_URI", "mongodb://other/kontena"), ("PORT", "8080"), ("LOG_LEVEL", "DEBUG")];
-    let config = load(URI, &environment).unwrap();
+    let config = read(&[("master.toml", URI)], &environment).unwrap();
     assert_eq!(config.settings.database.expose(), "mongodb://other/kontena");
     assert_eq!(config.settings.listen.port(), 8080);
     assert_eq!(config.log_level, "debug");
+    // As the original has it, an empty variable is none.
+    let config = read(&[("master.toml", URI)], &[("MONGODB_URI", "")]).unwrap();
+    assert_eq!(config.settings.database.expose(), "mongodb://db1,db2/kontena_server");
+}
+
+#[test]
+fn later_files_override_earlier_ones_key_by_key() {
+    let files = [
+        ("master.toml", "name = \"one\"\n[mongodb]\nuri = \"mongodb://a/k\"\n[log]\nlevel = \"warn\"\n"),
+        ("master.toml.d/10.toml", "[mongodb]\nuri = \"mongodb://b/k\"\n"),
+        ("master.toml.d/20.toml", "[log]\nlevel = \"debug\"\n"),
+    ];
+    let config = read(&files, &[]).unwrap();
+    assert_eq!(config.settings.name, "one");
+    assert_eq!(config.settings.database.expose(), "mongodb://b/k");
+    assert_eq!(config.log_level, "debug");
+    let described = config.described();
+    let level = described.iter().find(|(key, ..)| *key == "log.level").unwrap();
+    assert_eq!(level.2, "master.toml.d/20.toml:2");
+}
+
+#[test]
+fn files_and_credentials_are_found_where_systemd_puts_them() {
+    let directory = tempfile::tempdir().unwrap();
+    let path = directory.path().join("master.toml");
+    std::fs::write(&path, URI).unwrap();
+    std::fs::create_dir(directory.path().join("master.toml.d")).unwrap();
+    std::fs::write(directory.path().join("master.toml.d/90-name.toml"), "name = \"from-d\"\n").unwrap();
+    std::fs::write(directory.path().join("master.toml.d/ignored.bak"), "nonsense").unwrap();
+    let config = load(&path).unwrap();
+    assert_eq!(config.settings.name, "from-d");
+
+    let credentials = directory.path().join("credentials");
+    std::fs::create_dir(&credentials).unwrap();
+    std::fs::write(credentials.join("kontena-master.mongodb_uri"), "mongodb://credential/k\n").unwrap();
+    let sources = Sources { path, files: Vec::new(), credentials: Some(credentials) };
+    let config =
+        merge(&sources, |name| (name == "MONGODB_URI").then(|| "mongodb://environment/k".to_owned()))
+            .unwrap();
+    assert_eq!(config.settings.database.expose(), "mongodb://credential/k");
 }
 
 #[test]
 fn a_different_vault_key_is_a_different_fingerprint() {
-    let with = |key: &str| load(&format!("{URI}[vault]\nkey = \"{key}\"\n"), &[]).unwrap().settings;
+    let with = |key: &str| read_one(&format!("{URI}[vault]\nkey = \"{key}\"\n")).unwrap().settings;
     let (one, other) = (with(&"a".repeat(32)), with(&"b".repeat(32)));
     assert_ne!(one.fingerprint, other.fingerprint);
     assert_ne!(one.vault_proof, other.vault_proof);
 }
 
 #[test]
-fn every_fault_says_where_it_is_and_what_would_be_right() {
-    let cases: [(&str, &str); 9] = [
-        ("", "mongodb.uri is missing"),
-        ("[mongodb]\nurl = \"x\"\n", "master.toml:2: unknown field `url`, expected `uri`"),
-        ("[mongodb]\nuri = 5\n", "master.toml:2: invalid type: integer"),
-        ("[mongodb]\nuri = \"db1/kontena\"\n", "starts with mongodb:// or mongodb+srv://"),
-        ("[mongodb\n", "master.toml:1: "),
-        (&format!("{URI}[http]\nlisten = \"9292\"\n"), "an address and a port"),
-        (&format!("{URI}[election]\nlease_ttl = \"100ms\"\n"), "a lease lasts from 1 s to 60 s"),
-        (&format!("{URI}[election]\nlease_ttl = \"soon\"\n"), "a time such as \"2s\""),
-        (&format!("{URI}[vault]\nkey = \"short\"\n"), "vault.key has 5 bytes: at least 32 are needed"),
-    ];
-    for (text, expected) in cases {
-        let error = load(text, &[]).unwrap_err();
-        assert!(error.contains(expected), "{text:?}: {error}");
+fn a_change_is_told_by_its_key() {
+    let before = read_one(&format!("{URI}[log]\nlevel = \"info\"\n")).unwrap();
+    let after = read_one(&format!("name = \"x\"\n{URI}")).unwrap();
+    let changed: Vec<_> = before.changes(&after).into_iter().map(|key| (key.name, key.reloads)).collect();
+    assert_eq!(changed, [("name", false), ("log.level", true)]);
+}
+
+/// Every broken file beside the words that a person gets for it. `KONTENA_GOLDEN=write` writes them anew.
+#[test]
+fn every_broken_file_is_told_where_it_is_wrong_and_what_would_be_right() {
+    let directory = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/config/broken");
+    let mut files: Vec<_> =
+        std::fs::read_dir(directory).unwrap().map(|entry| entry.unwrap().path()).collect();
+    files.retain(|path| path.extension().is_some_and(|extension| extension == "toml"));
+    assert!(files.len() >= 20, "{} files", files.len());
+    for path in files {
+        let told = read_one(&std::fs::read_to_string(&path).unwrap()).unwrap_err().to_string() + "\n";
+        assert!(!told.contains("hunter2"), "{told}");
+        let golden = path.with_extension("txt");
+        if std::env::var("KONTENA_GOLDEN").is_ok_and(|wish| wish == "write") {
+            std::fs::write(&golden, &told).unwrap();
+        }
+        let expected = std::fs::read_to_string(&golden).unwrap_or_default();
+        assert_eq!(told, expected, "{}", path.display());
     }
 }
 
 #[test]
-fn no_fault_and_no_debug_shows_a_secret() {
+fn no_debug_shows_a_secret() {
     let secret = "hunter2-hunter2-hunter2-hunter2-hunter2";
-    let texts = [
-        format!("[mongodb]\nuri = \"mongodb://u:{secret}@db/k\"\n[vault]\nkey = \"{secret}\"\n"),
-        format!("[mongodb]\nuri = \"u:{secret}@db\"\n"),
-        format!("[mongodb]\nuri = [\"{secret}\"]\n"),
-        format!("[vault]\nkey = \"{secret}\n"),
-    ];
-    for text in texts {
-        let shown = format!("{:?}", load(&text, &[]));
-        assert!(!shown.contains("hunter2"), "{shown}");
-    }
+    let text = format!(
+        "[mongodb]\nuri = \"mongodb://u:{secret}@db/k\"\n[vault]\nkey = \"{secret}\"\n[admin]\ntoken = \"{secret}\"\n"
+    );
+    let config = read_one(&text).unwrap();
+    let shown = format!("{config:?} {:?}", config.described());
+    assert!(!shown.contains("hunter2"), "{shown}");
 }

@@ -6,9 +6,10 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use mongodb::error::ErrorKind;
 use mongodb::event::EventHandler;
 use mongodb::event::command::CommandEvent;
-use mongodb::options::{Acknowledgment, ClientOptions, ReadConcern, WriteConcern};
+use mongodb::options::{Acknowledgment, ClientOptions, ConnectionString, ReadConcern, WriteConcern};
 use mongodb::{Client, Database};
 use secrecy::{ExposeSecret, SecretString};
 use thiserror::Error;
@@ -27,6 +28,29 @@ impl DatabaseUri {
     #[must_use]
     pub fn expose(&self) -> &str {
         self.0.expose_secret()
+    }
+}
+
+impl DatabaseUri {
+    /// Says what is wrong with its form. The text may hold a password: nothing of it is quoted.
+    pub fn check(&self) -> Result<(), ConnectionError> {
+        let text = self.expose();
+        if !(text.starts_with("mongodb://") || text.starts_with("mongodb+srv://")) {
+            return Err(ConnectionError::Scheme);
+        }
+        let parsed = ConnectionString::parse(text).map_err(|error| {
+            // Whoever writes a password writes an at sign behind it.
+            ConnectionError::Uri(if text.contains('@') {
+                "it is not in the form of a MongoDB URI (in a password, write special characters like %40 for @)"
+                    .to_owned()
+            } else {
+                match *error.kind {
+                    ErrorKind::InvalidArgument { message, .. } => message,
+                    other => other.to_string(),
+                }
+            })
+        })?;
+        parsed.default_database.map(drop).ok_or(ConnectionError::NoDatabase)
     }
 }
 
@@ -56,12 +80,15 @@ pub enum Purpose {
 /// The address of the database cannot be used.
 #[derive(Debug, Error)]
 pub enum ConnectionError {
+    /// It is no address of a database at all.
+    #[error("does not start with mongodb:// or mongodb+srv://")]
+    Scheme,
     /// The driver does not understand the address.
-    #[error("mongodb.uri cannot be used: {0}")]
+    #[error("cannot be used: {0}")]
     Uri(String),
     /// The address names no database.
     #[error(
-        "mongodb.uri names no database: put its name behind the hosts, as in \
+        "names no database: put its name behind the hosts, as in \
          mongodb://host1,host2/kontena_server?replicaSet=rs0"
     )]
     NoDatabase,

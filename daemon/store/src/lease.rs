@@ -7,7 +7,8 @@
 use std::time::Duration;
 
 use kontena_core::election::{
-    Answer, Command, EndReason, HolderId, Lease, LeaseStore, PROTOCOL, RaiseAnswer, Term, Timing, Version,
+    Answer, Command, EndReason, HolderId, Lease, LeaseStore, PROTOCOL, RaiseAnswer, TTL_DEFAULT, Term,
+    Version,
 };
 use mongodb::Database;
 use mongodb::bson::{Bson, Document, doc};
@@ -29,8 +30,6 @@ pub struct LeaseParty {
     pub name: String,
     /// The session of its fenced writer.
     pub session: SessionId,
-    /// The limits of its calls.
-    pub timing: Timing,
 }
 
 /// The lease and the fence in a real database.
@@ -47,14 +46,12 @@ impl MongoLease {
         Self { database: store.database().clone(), party }
     }
 
-    async fn look(&self) -> Result<Option<Lease>, Failure> {
-        let limit = self.party.timing.call_limit;
+    async fn look(&self, limit: Duration) -> Result<Option<Lease>, Failure> {
         let found = find_first(&self.database, LEASES, doc! { "_id": LEADER }, "linearizable", limit).await?;
         found.as_ref().map(parse).transpose()
     }
 
-    async fn create(&self) -> Result<(), Failure> {
-        let limit = self.party.timing.call_limit;
+    async fn create(&self, limit: Duration) -> Result<(), Failure> {
         let fence =
             find_first(&self.database, fence::FENCES, doc! { "_id": LEADER }, "majority", limit).await?;
         let term = fence.as_ref().and_then(|fence| counter(fence, "term")).unwrap_or(0);
@@ -64,17 +61,23 @@ impl MongoLease {
             "term": stored(term),
             "seq": stored(0),
             "holder": Bson::Null,
-            "ttl_ms": ttl_ms(self.party.timing.ttl),
+            // Whoever takes it puts in its own.
+            "ttl_ms": ttl_ms(TTL_DEFAULT),
         }] };
         write(&self.database, command, limit).await.map(drop)
     }
 
-    async fn update(&self, filter: Document, pipeline: Vec<Document>) -> Result<bool, Failure> {
+    async fn update(
+        &self,
+        filter: Document,
+        pipeline: Vec<Document>,
+        limit: Duration,
+    ) -> Result<bool, Failure> {
         let command = doc! { "update": LEASES, "updates": [{ "q": filter, "u": pipeline }] };
-        Ok(write(&self.database, command, self.party.timing.call_limit).await? > 0)
+        Ok(write(&self.database, command, limit).await? > 0)
     }
 
-    async fn acquire(&self, observed: Version, term: Term, ttl: Duration) -> Result<bool, Failure> {
+    fn acquire(&self, observed: Version, term: Term, ttl: Duration) -> (Document, Vec<Document>) {
         let filter = doc! { "_id": LEADER, "term": stored(observed.term.0), "seq": stored(observed.seq) };
         let silent = doc! {
             "term": "$term", "holder": "$holder", "name": "$name", "reason": EndReason::Expired.name(),
@@ -93,52 +96,56 @@ impl MongoLease {
             "renewed_at": "$$NOW",
             "acquired_at": "$$NOW",
         } };
-        self.update(filter, vec![set, doc! { "$unset": "released" }]).await
+        (filter, vec![set, doc! { "$unset": "released" }])
     }
 
-    async fn renew(&self, term: Term, ttl: Duration) -> Result<bool, Failure> {
+    fn renew(&self, term: Term, ttl: Duration) -> (Document, Vec<Document>) {
         let filter = doc! { "_id": LEADER, "term": stored(term.0), "holder": self.party.holder.to_string() };
         let set = doc! { "$set": {
             "seq": { "$add": ["$seq", stored(1)] },
             "ttl_ms": ttl_ms(ttl),
             "renewed_at": "$$NOW",
         } };
-        self.update(filter, vec![set]).await
+        (filter, vec![set])
     }
 
-    async fn release(&self, term: Term, reason: EndReason) -> Result<bool, Failure> {
+    fn release(&self, term: Term, reason: EndReason) -> (Document, Vec<Document>) {
         let filter = doc! { "_id": LEADER, "term": stored(term.0), "holder": self.party.holder.to_string() };
-        self.update(filter, vec![released(reason)]).await
+        (filter, vec![released(reason)])
     }
 }
 
 impl LeaseStore for MongoLease {
-    async fn execute(&self, command: Command) -> Answer {
-        let done = match command {
+    async fn execute(&self, command: Command, limit: Duration) -> Answer {
+        let (filter, change) = match command {
             Command::Look => {
-                return match self.look().await {
+                return match self.look(limit).await {
                     Ok(lease) => Answer::Seen(lease),
                     Err(failure) => unknown("look", &failure),
                 };
             }
-            Command::Create => match self.create().await {
-                Err(Failure::Duplicate) => Ok(false),
-                created => created.map(|()| true),
-            },
-            Command::Acquire { observed, term, ttl } => self.acquire(observed, term, ttl).await,
-            Command::Renew { term, ttl } => self.renew(term, ttl).await,
-            Command::Release { term, reason } => self.release(term, reason).await,
-            Command::Raise { .. } => Err(Failure::unknown("a raise is not a call on the lease")),
+            Command::Create => {
+                return match self.create(limit).await {
+                    Ok(()) => Answer::Applied,
+                    Err(Failure::Duplicate) => Answer::Refused,
+                    Err(failure) => unknown("write", &failure),
+                };
+            }
+            Command::Acquire { observed, term, ttl } => self.acquire(observed, term, ttl),
+            Command::Renew { term, ttl } => self.renew(term, ttl),
+            Command::Release { term, reason } => self.release(term, reason),
+            Command::Raise { .. } => {
+                return unknown("write", &Failure::unknown("a raise is not a call on the lease"));
+            }
         };
-        match done {
+        match self.update(filter, change, limit).await {
             Ok(true) => Answer::Applied,
             Ok(false) => Answer::Refused,
             Err(failure) => unknown("write", &failure),
         }
     }
 
-    async fn raise(&self, term: Term) -> RaiseAnswer {
-        let limit = self.party.timing.raise_call_limit;
+    async fn raise(&self, term: Term, limit: Duration) -> RaiseAnswer {
         match fence::raise(&self.database, term, self.party.session, limit).await {
             Ok(answer) => answer,
             Err(failure) => {

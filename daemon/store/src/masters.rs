@@ -36,10 +36,14 @@ pub struct MasterRow {
     pub fingerprint: String,
     /// Whether its configuration lets it stand.
     pub eligible: bool,
+    /// Whether others leave a free lease to it.
+    pub preferred: bool,
     /// What keeps it from standing besides.
     pub unfit: Option<String>,
-    /// It is about to stop.
+    /// It takes no new work and does not stand.
     pub draining: bool,
+    /// Somebody asked for that. Set through [`Masters::ask_to_drain`].
+    pub drain_asked: bool,
     /// It has stopped, or was found dead.
     pub ended: bool,
     /// What an administrator should know.
@@ -61,7 +65,8 @@ impl Masters {
         Self { database }
     }
 
-    /// Writes the own row. `seq` and `started_at` of `row` are ignored: the database counts.
+    /// Writes the own row. `seq`, `started_at` and `drain_asked` of `row` are ignored: the database
+    /// counts, and others ask.
     pub async fn beat(&self, row: &MasterRow, limit: Duration) -> Result<(), Failure> {
         let MasterRow {
             id,
@@ -74,8 +79,10 @@ impl Masters {
             mongo_rtt,
             fingerprint,
             eligible,
+            preferred,
             unfit,
             draining,
+            drain_asked: _,
             ended,
             warnings,
             seq: _,
@@ -93,6 +100,7 @@ impl Masters {
             }),
             "fingerprint": { "$literal": fingerprint },
             "eligible": eligible,
+            "preferred": preferred,
             "unfit": { "$literal": unfit.clone() },
             "draining": draining,
             "ended": ended,
@@ -111,6 +119,13 @@ impl Masters {
         let rows = collection.find(doc! {}).max_time(limit);
         let rows: Vec<Document> = rows.await?.try_collect().await?;
         Ok(rows.iter().filter_map(parse).collect())
+    }
+
+    /// Leaves the wish that a living master drains. Returns false if there is no such master.
+    pub async fn ask_to_drain(&self, id: HolderId, limit: Duration) -> Result<bool, Failure> {
+        let filter = doc! { "_id": id.to_string(), "ended": false };
+        let update = doc! { "q": filter, "u": { "$set": { "drain_asked": true } } };
+        Ok(write(&self.database, doc! { "update": MASTERS, "updates": [update] }, limit).await? > 0)
     }
 
     /// Marks a process as ended on its behalf.
@@ -151,8 +166,10 @@ fn parse(row: &Document) -> Option<MasterRow> {
         mongo_rtt: counter(row, "mongo_rtt_us").map(Duration::from_micros),
         fingerprint: text("fingerprint")?,
         eligible: flag("eligible"),
+        preferred: flag("preferred"),
         unfit: text("unfit"),
         draining: flag("draining"),
+        drain_asked: flag("drain_asked"),
         ended: flag("ended"),
         warnings: row
             .get_array("warnings")

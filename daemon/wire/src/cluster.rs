@@ -87,6 +87,22 @@ pub enum MasterState {
     Lost,
 }
 
+impl MasterState {
+    /// As in JSON.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Acting => "acting",
+            Self::Elected => "elected",
+            Self::Standby => "standby",
+            Self::Ineligible => "ineligible",
+            Self::Draining => "draining",
+            Self::Unfit => "unfit",
+            Self::Lost => "lost",
+        }
+    }
+}
+
 /// Counts of agents.
 #[derive(Clone, Copy, Debug, Serialize, Deserialize, PartialEq, Eq)]
 pub struct Agents {
@@ -157,6 +173,15 @@ pub struct Person {
 #[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, PartialEq, Eq)]
 #[serde(deny_unknown_fields)]
 pub struct StepDown {
+    /// Even if nobody could take over.
+    #[serde(default)]
+    pub force: bool,
+}
+
+/// The body of `POST /v1/cluster/masters/:id/drain`.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct Drain {
     /// Even if nobody could take over.
     #[serde(default)]
     pub force: bool,

@@ -3,6 +3,7 @@
 use std::future::Future;
 use std::pin::Pin;
 use std::task::{Context, Poll};
+use std::time::Duration;
 
 use kontena_core::election::{Answer, Command, Lane, LeaseStore, RaiseAnswer, Term};
 
@@ -16,7 +17,7 @@ pub(crate) struct SimLeaseStore {
 }
 
 impl LeaseStore for SimLeaseStore {
-    fn execute(&self, command: Command) -> impl Future<Output = Answer> + Send {
+    fn execute(&self, command: Command, _: Duration) -> impl Future<Output = Answer> + Send {
         let asking = self.asking(Ask::Lease(command), Lane::Lease);
         async move {
             match asking.await {
@@ -26,7 +27,7 @@ impl LeaseStore for SimLeaseStore {
         }
     }
 
-    fn raise(&self, term: Term) -> impl Future<Output = RaiseAnswer> + Send {
+    fn raise(&self, term: Term, _: Duration) -> impl Future<Output = RaiseAnswer> + Send {
         let asking = self.asking(Ask::Raise(term), Lane::Fence);
         async move {
             match asking.await {

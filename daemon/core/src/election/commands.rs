@@ -169,6 +169,8 @@ pub enum Input {
     },
     /// Whether this master may stand at all, by its configuration and its state of health.
     Eligible(bool),
+    /// Whether a master is there that is preferred to this one.
+    Yield(bool),
     /// The configured time was changed.
     Retime(super::Timing),
 }

@@ -27,6 +27,9 @@ pub struct State {
     pub renounced: Option<(Term, EndReason)>,
     /// Whether this master may stand at all.
     pub eligible: bool,
+    /// Whether a master is there that is preferred to this one: a lease that was given back is left to it for a
+    /// while.
+    pub yields: bool,
     /// How often in a row the fence could not be raised in time.
     pub raise_failures: u32,
     /// The lease as it was seen last, for people.

@@ -40,6 +40,7 @@ impl Election {
             bar: None,
             renounced: None,
             eligible: true,
+            yields: false,
             raise_failures: 0,
             last_seen: None,
         };
@@ -129,6 +130,7 @@ impl Election {
                     self.release(now, holding.term, EndReason::Resigned);
                 }
             }
+            Input::Yield(yields) => self.state.yields = yields,
             Input::Retime(timing) => self.candidate.timing = timing,
         }
     }
@@ -233,8 +235,13 @@ impl Election {
             sight.version == lease.version && now.monotonic.saturating_sub(sight.last) <= gap_limit
         });
         let since = kept.map_or(now.monotonic, |sight| sight.since);
-        let silence_ends = since + lease.ttl;
-        let free = lease.holder.is_none() || now.monotonic >= silence_ends;
+        let free_at = since
+            + match lease.holder {
+                Some(_) => lease.ttl,
+                None if self.state.yields => timing.yield_for,
+                None => Duration::ZERO,
+            };
+        let free = now.monotonic >= free_at;
         let take = free && self.stands() && lease.protocol <= PROTOCOL;
         self.state.role = Role::Following {
             sight: Some(Sight { version: lease.version, since, last: now.monotonic }),
@@ -243,8 +250,8 @@ impl Election {
         let look_at = sent_at.monotonic + timing.every.min(lease.ttl / 4);
         self.state.next_call_at = if take {
             now.monotonic
-        } else if now.monotonic < silence_ends {
-            look_at.min(silence_ends)
+        } else if !free {
+            look_at.min(free_at)
         } else {
             look_at
         };

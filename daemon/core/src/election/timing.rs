@@ -36,6 +36,8 @@ pub struct Timing {
     pub back_off: Duration,
     /// The longest such wait.
     pub back_off_max: Duration,
+    /// For so long a free lease is left to a master that is preferred.
+    pub yield_for: Duration,
 }
 
 impl Timing {
@@ -53,6 +55,7 @@ impl Timing {
             raise_limit: ttl,
             back_off: Duration::from_secs(1),
             back_off_max: Duration::from_secs(30),
+            yield_for: Duration::from_millis(100),
         })
     }
 

@@ -53,6 +53,7 @@ pub(crate) fn pass_tick(master: &mut Master, suspended: bool) {
         bar,
         renounced: _,
         eligible: _,
+        yields: _,
         raise_failures: _,
         last_seen: _,
     } = &mut master.election.state;
@@ -126,6 +127,7 @@ fn normalise_master(master: &mut Master, setting: Setting, current: Option<Versi
         bar,
         renounced,
         eligible: _,
+        yields: _,
         raise_failures,
         last_seen,
     } = &mut master.election.state;

@@ -32,6 +32,7 @@ pub(crate) fn timing(ticks: u32) -> Timing {
         // Both the same, so that the number of failures before does not tell states apart.
         back_off: ttl / 2,
         back_off_max: ttl / 2,
+        yield_for: TICK,
     }
 }
 

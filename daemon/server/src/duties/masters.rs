@@ -9,6 +9,7 @@ use kontena_store::{Effect, Masters};
 
 use super::{Duty, DutyError, Leader};
 use crate::clock::SystemClock;
+use crate::events;
 
 /// How long an ended master stays to be seen.
 const FORGET_AFTER: Duration = Duration::from_secs(3600);
@@ -42,7 +43,7 @@ impl Duty for EndedMasters {
             Ok(if names.is_empty() {
                 format!("{} masters, {ended} of them ended", picture.rows.len())
             } else {
-                tracing::warn!(masters = names.join(", "), "lost");
+                tracing::warn!(MESSAGE_ID = events::MASTER_LOST, masters = names.join(", "), "lost");
                 format!("marked as ended: {}", names.join(", "))
             })
         }

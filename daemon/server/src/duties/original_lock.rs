@@ -8,6 +8,7 @@ use futures_util::future::BoxFuture;
 use kontena_store::OriginalLock;
 
 use super::{Duty, DutyError, Leader, READ_LIMIT};
+use crate::events;
 
 #[derive(Default)]
 pub(crate) struct HoldOriginalLock {
@@ -30,7 +31,10 @@ impl Duty for HoldOriginalLock {
             let mut known = self.newest.lock().unwrap_or_else(PoisonError::into_inner);
             let before = std::mem::replace(&mut *known, newest);
             Ok(if before.is_some() && *known != before {
-                tracing::warn!("a master of the original is running on this database: stop it");
+                tracing::warn!(
+                    MESSAGE_ID = events::ORIGINAL_RUNS,
+                    "a master of the original is running on this database: stop it"
+                );
                 "held; a master of the original is running on this database: stop it".to_owned()
             } else {
                 "held".to_owned()

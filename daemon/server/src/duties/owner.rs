@@ -15,6 +15,7 @@ use super::{Duty, DutyError, Leader};
 use crate::clock::{SystemClock, wall_ms};
 use crate::election::{Leadership, Standing};
 use crate::heartbeat::Picture;
+use crate::metrics::SharedMetrics;
 
 /// A failed duty is tried again after this time, if it is shorter than its own pace.
 const RETRY: Duration = Duration::from_secs(1);
@@ -30,6 +31,8 @@ pub(crate) struct DutyStatus {
     pub(crate) next_run_at: Option<i64>,
     pub(crate) runs: u64,
     pub(crate) failures: u64,
+    /// How long a run may take.
+    pub(crate) deadline: Duration,
 }
 
 /// What is known of all duties, by name.
@@ -41,6 +44,13 @@ impl Statuses {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
+    /// The duties at work: name, number of the run, and how long it may take.
+    pub(crate) fn running(&self) -> Vec<(&'static str, u64, Duration)> {
+        let statuses = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let running = statuses.iter().filter(|(_, status)| status.state == DutyState::Running);
+        running.map(|(name, status)| (*name, status.runs, status.deadline)).collect()
+    }
+
     fn change(&self, name: &'static str, change: impl FnOnce(&mut DutyStatus)) {
         let mut statuses = self.0.lock().unwrap_or_else(PoisonError::into_inner);
         change(statuses.entry(name).or_insert_with(|| DutyStatus {
@@ -50,6 +60,7 @@ impl Statuses {
             next_run_at: None,
             runs: 0,
             failures: 0,
+            deadline: Duration::ZERO,
         }));
     }
 }
@@ -62,6 +73,7 @@ pub(crate) struct Owner {
     pub(crate) writer: WriterHandle,
     pub(crate) picture: watch::Receiver<Picture>,
     pub(crate) statuses: Statuses,
+    pub(crate) metrics: SharedMetrics,
 }
 
 impl Owner {
@@ -107,6 +119,7 @@ impl Owner {
                 store: self.store.clone(),
                 writer: self.writer.clone(),
                 picture: self.picture.clone(),
+                metrics: SharedMetrics::clone(&self.metrics),
             };
             let (duties, statuses) = (Arc::clone(&self.duties), self.statuses.clone());
             tasks.spawn(async move {
@@ -122,10 +135,11 @@ impl Owner {
 /// Runs one duty again and again, until the task is ended.
 async fn repeat(duty: &dyn Duty, leader: Leader, statuses: Statuses) {
     loop {
+        let deadline = duty.deadline();
         statuses.change(duty.name(), |status| {
             (status.state, status.next_run_at) = (DutyState::Running, None);
+            status.deadline = deadline;
         });
-        let deadline = duty.deadline();
         let outcome = match tokio::time::timeout(deadline, duty.run(&leader)).await {
             Ok(outcome) => outcome,
             Err(_) => Err(DutyError::Late(deadline)),

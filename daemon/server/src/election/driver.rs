@@ -32,12 +32,36 @@ pub enum Request {
     },
     /// Whether this master may stand.
     Eligible(bool),
+    /// Whether a master is there that is preferred to this one.
+    Yield(bool),
     /// A fenced write found another term in force.
     Superseded(Term),
     /// The configured time was changed.
     Retime(Timing),
     /// Give up the lease for good, then end the driver.
     Retire,
+}
+
+impl Request {
+    fn into_input(self) -> Input {
+        match self {
+            Self::Retire => Input::Renounce { reason: EndReason::Released, sit_out: SitOut::Forever },
+            Self::Renounce { reason, sit_out } => Input::Renounce { reason, sit_out },
+            Self::Eligible(eligible) => Input::Eligible(eligible),
+            Self::Yield(yields) => Input::Yield(yields),
+            Self::Superseded(term) => Input::Superseded { term },
+            Self::Retime(timing) => Input::Retime(timing),
+        }
+    }
+}
+
+/// What the thread of the lease does besides: see to it that the rest of the process still runs.
+pub trait Oversight: Send {
+    /// Looks are wanted at least so often.
+    fn every(&self) -> Duration;
+
+    /// Takes a look at monotonic time `now`. Must not block.
+    fn look(&mut self, now: Duration, ttl: Duration) -> Option<Request>;
 }
 
 /// Where requests are handed in.
@@ -72,6 +96,7 @@ pub struct Driver<L, B, C> {
     publisher: Publisher<C>,
     requests: RequestsReceiver,
     trace: Trace,
+    oversight: Option<Box<dyn Oversight>>,
 }
 
 type Pending<T> = OptionFuture<BoxFuture<'static, T>>;
@@ -88,7 +113,13 @@ impl<L: LeaseStore, B: Bus, C: Clock> Driver<L, B, C> {
         requests: RequestsReceiver,
         trace: Trace,
     ) -> Self {
-        Self { election, store: Arc::new(store), bus, clock, publisher, requests, trace }
+        Self { election, store: Arc::new(store), bus, clock, publisher, requests, trace, oversight: None }
+    }
+
+    /// The same, with somebody who looks after the rest of the process.
+    #[must_use]
+    pub fn with(self, oversight: impl Oversight + 'static) -> Self {
+        Self { oversight: Some(Box::new(oversight)), ..self }
     }
 
     /// Runs until it was asked to retire and the lease is given back, or until everybody who could ask is gone.
@@ -98,6 +129,7 @@ impl<L: LeaseStore, B: Bus, C: Clock> Driver<L, B, C> {
         let mut retiring = false;
         let mut asked = true;
         let mut input = Input::Tick;
+        let mut look_at = Duration::ZERO;
         loop {
             let now = self.clock.now();
             let commands = self.election.step(now, input);
@@ -112,6 +144,7 @@ impl<L: LeaseStore, B: Bus, C: Clock> Driver<L, B, C> {
             if retiring && matches!(self.election.state.role, Role::Following { .. }) && !self.acquiring() {
                 break;
             }
+            let until_look = self.until_look(look_at);
             input = tokio::select! {
                 biased;
                 Some(answer) = &mut lease_call => {
@@ -128,20 +161,29 @@ impl<L: LeaseStore, B: Bus, C: Clock> Driver<L, B, C> {
                         (asked, retiring) = (false, true);
                         Input::Renounce { reason: EndReason::Released, sit_out: SitOut::Forever }
                     }
-                    Some(Request::Retire) => {
-                        retiring = true;
-                        Input::Renounce { reason: EndReason::Released, sit_out: SitOut::Forever }
+                    Some(request) => {
+                        retiring |= matches!(request, Request::Retire);
+                        request.into_input()
                     }
-                    Some(Request::Renounce { reason, sit_out }) => Input::Renounce { reason, sit_out },
-                    Some(Request::Eligible(eligible)) => Input::Eligible(eligible),
-                    Some(Request::Superseded(term)) => Input::Superseded { term },
-                    Some(Request::Retime(timing)) => Input::Retime(timing),
                 },
                 () = self.bus.lease_changed() => Input::Hint,
                 () = wake(&self.clock, self.election.next_wake(self.clock.now())) => Input::Tick,
+                () = wake(&self.clock, until_look) => {
+                    let now = self.clock.now().monotonic;
+                    let ttl = self.election.candidate.timing.ttl;
+                    let request = self.oversight.as_mut().and_then(|oversight| {
+                        look_at = now + oversight.every();
+                        oversight.look(now, ttl)
+                    });
+                    request.map_or(Input::Tick, Request::into_input)
+                }
             };
         }
         self.publisher.close();
+    }
+
+    fn until_look(&self, at: Duration) -> Option<Duration> {
+        self.oversight.as_ref().map(|_| at.saturating_sub(self.clock.now().monotonic))
     }
 
     /// Whether a call is under way that could still make this master the holder.
@@ -155,7 +197,7 @@ impl<L: LeaseStore, B: Bus, C: Clock> Driver<L, B, C> {
         async move {
             tokio::select! {
                 biased;
-                answer = store.execute(command) => answer,
+                answer = store.execute(command, limit) => answer,
                 () = clock.sleep(limit) => Answer::Unknown,
             }
         }
@@ -171,7 +213,7 @@ impl<L: LeaseStore, B: Bus, C: Clock> Driver<L, B, C> {
             };
             tokio::select! {
                 biased;
-                answer = store.raise(term) => answer,
+                answer = store.raise(term, limit) => answer,
                 () = clock.sleep(limit) => RaiseAnswer::Unknown,
             }
         }

@@ -25,7 +25,7 @@ pub(super) async fn administrators_only(
     if admission == Admission::AdminSocket {
         return next.run(request).await;
     }
-    let Some(token) = &api.settings.admin_token else {
+    let Some(token) = api.tunables.borrow().admin_token.clone() else {
         return refusal(
             StatusCode::FORBIDDEN,
             "administration over TCP is off: set [admin] token_file in the configuration of the master, or use \

@@ -140,7 +140,7 @@ fn master(api: &Api, picture: &Picture, now: Duration, row: &MasterRow) -> Maste
     }
 }
 
-fn state(api: &Api, picture: &Picture, now: Duration, row: &MasterRow) -> MasterState {
+pub(super) fn state(api: &Api, picture: &Picture, now: Duration, row: &MasterRow) -> MasterState {
     let (elected, acting) =
         if row.id == api.id { own_standing(api) } else { (row.term.is_some(), row.acting) };
     if row.id != api.id && picture.roll.is_lost(now, row.id) {

@@ -17,9 +17,17 @@ pub(super) async fn livez() -> &'static str {
 
 /// Requests should be sent here.
 pub(super) async fn readyz(State(api): State<Api>) -> (StatusCode, Json<Readiness>) {
+    let reasons = obstacles(&api);
+    let ready = reasons.is_empty();
+    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+    (status, Json(Readiness { ready, reasons }))
+}
+
+/// What speaks against sending requests here.
+pub(super) fn obstacles(api: &Api) -> Vec<String> {
     let mut reasons = Vec::new();
     if *api.draining.borrow() {
-        reasons.push("this master is about to stop".to_owned());
+        reasons.push("this master is drained or about to stop".to_owned());
     }
     match &*api.fitness.borrow() {
         Fitness::Fit => {}
@@ -30,9 +38,7 @@ pub(super) async fn readyz(State(api): State<Api>) -> (StatusCode, Json<Readines
         let failure = picture.failure.as_deref().unwrap_or("no heartbeat was acknowledged yet");
         reasons.push(format!("no answer from the database: {failure}"));
     }
-    let ready = reasons.is_empty();
-    let status = if ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
-    (status, Json(Readiness { ready, reasons }))
+    reasons
 }
 
 /// This master leads, at this moment and until its permission ends.

@@ -18,6 +18,14 @@ pub fn program() -> Result<PathBuf> {
 fn build() -> Result<PathBuf> {
     let cargo = env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
+    // What cargo tells the running test of its package is none of the build's business: a build script that looks
+    // at it (that of `ring` does) would run anew each time, and all that depends on it.
+    for (name, _) in env::vars_os() {
+        let foreign = ["CARGO_PKG_", "CARGO_MANIFEST_", "CARGO_BIN_"];
+        if name.to_str().is_some_and(|name| foreign.iter().any(|prefix| name.starts_with(prefix))) {
+            command.env_remove(&name);
+        }
+    }
     // The whole workspace is selected, so that its dependencies are those of the tests, built already.
     command.args(["build", "--workspace", "--bin", "kontena-master"]);
     command.args(["--message-format", "json-render-diagnostics"]);
