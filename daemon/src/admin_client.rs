@@ -4,7 +4,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use anyhow::{Context, bail};
-use kontena_wire::cluster::Refusal;
+use kontena_wire::cluster::{LeaderAnswer, Refusal};
 use reqwest::{Method, StatusCode};
 use secrecy::{ExposeSecret, SecretString};
 use serde::Serialize;
@@ -53,6 +53,19 @@ impl AdminClient {
     pub(crate) fn redirect(self, base: String) -> anyhow::Result<Self> {
         let http = reqwest::Client::builder().timeout(TIMEOUT).no_proxy().build()?;
         Ok(Self { http, base, ..self })
+    }
+
+    /// Which master this is.
+    pub(crate) fn id(&self) -> anyhow::Result<String> {
+        // Who does not lead says so with another status.
+        let answer = self.runtime.block_on(async {
+            let answer = self.http.get(format!("{}/leader", self.base)).send().await?;
+            answer.bytes().await
+        });
+        let body = answer.with_context(|| format!("no master answers at {}", self.base))?;
+        let answer: LeaderAnswer =
+            serde_json::from_slice(&body).context("the master's answer is not understood")?;
+        Ok(answer.id)
     }
 
     /// Asks, and waits for the answer.

@@ -21,14 +21,77 @@ pub(crate) struct Cli {
 pub(crate) enum Command {
     /// Run a master until it is stopped by SIGTERM or Ctrl-C.
     Run(Run),
-    /// Say whether the configuration is valid, and if not, what is wrong with it.
+    /// Write a complete configuration with fresh keys.
+    Bootstrap(Bootstrap),
+    /// Say what the configuration is and where it was read, or what is wrong with it.
     CheckConfig,
+    /// Find out what is wrong with this host, the database or the masters, and what to do about it.
+    Doctor(Doctor),
     /// Show the leader and the masters.
     Status(Status),
     /// Let another master lead.
     StepDown(StepDown),
+    /// Take a master out of service: it leads no more and is not ready, until it is restarted.
+    Drain(Drain),
+    /// Collect what helps to find a fault into an archive, without any secret.
+    Bundle(Bundle),
     /// Give back the lease of a master whose process is dead. Run by the service manager after each end.
     ReleaseLease(ReleaseLease),
+    /// Write man pages and completions, for packages.
+    #[command(hide = true)]
+    Generate(Generate),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Bootstrap {
+    /// The database, if its URI has no password in it. Else it is taken from `MONGODB_URI` or standard input.
+    #[arg(long, value_name = "URI")]
+    pub(crate) mongodb_uri: Option<String>,
+    /// How this master is called, instead of by the name of its host.
+    #[arg(long)]
+    pub(crate) name: Option<String>,
+    /// Where others reach this master.
+    #[arg(long, value_name = "URL")]
+    pub(crate) advertise: Option<String>,
+    /// Replace a configuration that is there already.
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Doctor {
+    /// Print the findings as JSON.
+    #[arg(long)]
+    pub(crate) json: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Drain {
+    #[command(flatten)]
+    pub(crate) connection: Connection,
+    /// The master, by its name or id. By default the one that is asked.
+    #[arg(long, value_name = "NAME")]
+    pub(crate) master: Option<String>,
+    /// Even if no other master could take over.
+    #[arg(long)]
+    pub(crate) force: bool,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Bundle {
+    /// Where to write it. By default kontena-master-NAME-TIME.tar.gz in this directory.
+    #[arg(long, value_name = "FILE")]
+    pub(crate) output: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Generate {
+    /// Where to write the man pages.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) man: PathBuf,
+    /// Where to write the completions.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) completions: PathBuf,
 }
 
 #[derive(Debug, Args)]
@@ -58,6 +121,9 @@ pub(crate) struct Status {
     /// Print the answer as JSON.
     #[arg(long)]
     pub(crate) json: bool,
+    /// For monitoring: one line, and the exit code 0 (all is well), 1 (warning), 2 (critical) or 3 (unknown).
+    #[arg(long, conflicts_with = "json")]
+    pub(crate) check: bool,
 }
 
 #[derive(Debug, Args)]

@@ -9,9 +9,13 @@ mod settings;
 use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 
-use fault::{Fault, Faults, Place};
+pub(crate) use fault::Faults;
+use fault::{Fault, Place};
 use fragment::Fragment;
 pub(crate) use settings::Config;
+
+/// Where systemd looks for credentials.
+const CREDSTORE: &str = "/etc/credstore";
 
 /// What is read, besides the environment.
 #[derive(Debug, Default)]
@@ -27,7 +31,9 @@ struct Sources {
 /// Reads the file at `path` if it is there, the files in the directory of the same name with `.d` behind it, the
 /// environment, and the credentials of systemd. What comes later overrides what came before.
 pub(crate) fn load(path: &Path) -> Result<Config, Faults> {
-    let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from);
+    // Outside of the service, root can see where the service's credentials come from.
+    let store = || std::fs::read_dir(CREDSTORE).is_ok().then(|| PathBuf::from(CREDSTORE));
+    let credentials = std::env::var_os("CREDENTIALS_DIRECTORY").map(PathBuf::from).or_else(store);
     let sources = Sources { path: path.to_owned(), files: files(path)?, credentials };
     merge(&sources, |name| std::env::var(name).ok())
 }
@@ -37,6 +43,18 @@ pub(crate) fn overrides(path: &Path) -> PathBuf {
     let mut name = path.as_os_str().to_owned();
     name.push(".d");
     PathBuf::from(name)
+}
+
+/// Checks one text as if it stood at `path`, and nothing else were said anywhere.
+pub(crate) fn check_text(path: &Path, text: &str) -> Result<Config, Faults> {
+    let files = vec![(path.to_owned(), text.to_owned())];
+    merge(&Sources { path: path.to_owned(), files, credentials: None }, |_| None)
+}
+
+/// The names of all keys.
+#[cfg(test)]
+pub(crate) fn keys() -> impl Iterator<Item = &'static str> {
+    key::ALL.into_iter().map(|key| key.name)
 }
 
 fn files(path: &Path) -> Result<Vec<(PathBuf, String)>, Faults> {

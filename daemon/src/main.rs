@@ -1,8 +1,12 @@
 //! `kontena-master`: arguments, configuration, wiring. No domain logic.
 
 mod admin_client;
+mod bootstrap;
+mod bundle;
 mod cli;
 mod config;
+mod doctor;
+mod generate;
 mod listeners;
 mod release;
 mod reload;
@@ -16,6 +20,9 @@ use clap::Parser;
 
 use crate::cli::{Cli, Command};
 
+/// What sysexits(3) has for a configuration that cannot be used. The service manager does not try again then.
+const EX_CONFIG: u8 = 78;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     // Several crates of the tree could each choose another provider; choosing one here ends the question.
@@ -26,7 +33,13 @@ fn main() -> ExitCode {
     let outcome = match cli.command {
         Command::Run(run) => run::run(&cli.config, &run),
         Command::CheckConfig => check_config(&cli.config),
+        Command::Bootstrap(bootstrap) => bootstrap::bootstrap(&cli.config, &bootstrap),
+        Command::Doctor(doctor) => doctor::doctor(&cli.config, &doctor),
+        Command::Status(status) if status.check => return status::check(&cli.config, &status),
         Command::Status(status) => status::status(&cli.config, &status),
+        Command::Drain(drain) => status::drain(&cli.config, &drain),
+        Command::Bundle(bundle) => bundle::bundle(&cli.config, &bundle),
+        Command::Generate(generate) => generate::generate(&generate),
         Command::StepDown(step_down) => status::step_down(&cli.config, &step_down),
         Command::ReleaseLease(release) => release::release_lease(&release),
     };
@@ -34,7 +47,7 @@ fn main() -> ExitCode {
         Ok(()) => ExitCode::SUCCESS,
         Err(error) => {
             eprintln!("kontena-master: {error:#}");
-            ExitCode::FAILURE
+            if error.is::<config::Faults>() { ExitCode::from(EX_CONFIG) } else { ExitCode::FAILURE }
         }
     }
 }

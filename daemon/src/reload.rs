@@ -1,6 +1,7 @@
 //! SIGHUP: reads the configuration again, takes what a running master can take, and says what it cannot.
 
 use std::path::PathBuf;
+use std::time::Duration;
 
 use kontena_server::Tunables;
 use sd_notify::NotifyState;
@@ -27,6 +28,11 @@ impl Reloader {
         tunables: watch::Sender<Tunables>,
     ) -> Self {
         Self { path, config, log_level, tunables }
+    }
+
+    /// How long a stopping master goes on serving.
+    pub(crate) fn drain_grace(&self) -> Duration {
+        self.config.settings.tunables.drain_grace
     }
 
     /// Reads everything anew. What is wrong changes nothing.

@@ -1,6 +1,7 @@
 //! `kontena-master run`: from the configuration to a running master, and back down.
 
 use std::path::Path;
+use std::time::Duration;
 
 use anyhow::bail;
 use kontena_core::election::HolderId;
@@ -18,6 +19,9 @@ use crate::telemetry::{self, LogLevel};
 
 /// Two are enough: the masters wait for the database nearly all the time.
 const WORKERS: usize = 2;
+
+/// What stopping takes besides the grace, at most.
+const STOP_MARGIN: Duration = Duration::from_secs(10);
 
 pub(crate) fn run(path: &Path, arguments: &Run) -> anyhow::Result<()> {
     let mut config = match config::load(path) {
@@ -72,7 +76,9 @@ async fn serve(path: &Path, config: Config, log_level: LogLevel, arguments: &Run
             () = stops.next() => match stop_sender.take() {
                 Some(sender) => {
                     tracing::info!("stopping");
-                    notify(&[NotifyState::Stopping]);
+                    let grace = reloader.drain_grace() + STOP_MARGIN;
+                    let micros = u32::try_from(grace.as_micros()).unwrap_or(u32::MAX);
+                    notify(&[NotifyState::Stopping, NotifyState::ExtendTimeoutUsec(micros)]);
                     // It may have ended by itself a moment ago.
                     let _heard = sender.send(());
                 }

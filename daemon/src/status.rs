@@ -1,10 +1,11 @@
-//! `kontena-master status` and `step-down`.
+//! `kontena-master status`, `step-down` and `drain`.
 
 use std::fmt::Write as _;
 use std::path::Path;
+use std::process::ExitCode;
 
 use anyhow::{Context, bail};
-use kontena_wire::cluster::{Cluster, Master, MasterState, StepDown};
+use kontena_wire::cluster::{Cluster, Drain, MasterState, StepDown};
 use reqwest::Method;
 
 use crate::admin_client::{AdminClient, Reply};
@@ -41,6 +42,82 @@ pub(crate) fn step_down(path: &Path, arguments: &cli::StepDown) -> anyhow::Resul
     bail!("no leader was found: see kontena-master status")
 }
 
+pub(crate) fn drain(path: &Path, arguments: &cli::Drain) -> anyhow::Result<()> {
+    let client = AdminClient::find(path, &arguments.connection)?;
+    let id = match &arguments.master {
+        Some(wanted) => {
+            let cluster = cluster(&client)?;
+            let found = cluster.masters.iter().find(|master| master.name == *wanted || master.id == *wanted);
+            let names: Vec<_> = cluster.masters.iter().map(|master| master.name.as_str()).collect();
+            let known = || format!("there is no master {wanted:?}: there are {}", names.join(", "));
+            found.with_context(known)?.id.clone()
+        }
+        None => client.id()?,
+    };
+    let body = Drain { force: arguments.force };
+    match client.ask(Method::POST, &format!("/v1/cluster/masters/{id}/drain"), Some(&body))? {
+        Reply::Done(_) => {
+            println!("it is drained, until it is restarted: systemctl restart kontena-master");
+            Ok(())
+        }
+        Reply::Ask(_) => bail!("the master sends us on to another one, which it should not"),
+    }
+}
+
+/// One line and an exit code, as monitoring systems want it.
+pub(crate) fn check(path: &Path, arguments: &cli::Status) -> ExitCode {
+    let asked = AdminClient::find(path, &arguments.connection).and_then(|client| cluster(&client));
+    let (code, line) = match asked {
+        Ok(cluster) => judge(&cluster),
+        Err(error) => (3, format!("UNKNOWN {error:#}")),
+    };
+    println!("{}", line.lines().next().unwrap_or_default());
+    ExitCode::from(code)
+}
+
+fn judge(cluster: &Cluster) -> (u8, String) {
+    let count = |state| cluster.masters.iter().filter(|master| master.state == state).count();
+    let standby = count(MasterState::Standby);
+    let numbers = format!(
+        "term {}, {} masters, {standby} standing by, {} agents",
+        cluster.term,
+        cluster.masters.len(),
+        cluster.agents.connected
+    );
+    let Some(leader) = cluster.leader.as_ref().filter(|leader| leader.acting) else {
+        return (2, format!("CRITICAL no master leads; {numbers}"));
+    };
+    let mut complaints = Vec::new();
+    if standby == 0 {
+        complaints.push("no other master could take over".to_owned());
+    }
+    for master in &cluster.masters {
+        match master.state {
+            MasterState::Lost | MasterState::Unfit => {
+                complaints.push(format!("{} is {}", master.name, master.state.name()));
+            }
+            MasterState::Acting
+            | MasterState::Elected
+            | MasterState::Standby
+            | MasterState::Ineligible
+            | MasterState::Draining => {}
+        }
+        complaints.extend(master.warnings.iter().map(|warning| format!("{}: {warning}", master.name)));
+    }
+    if complaints.is_empty() {
+        (0, format!("OK {} leads; {numbers}", leader.name))
+    } else {
+        (1, format!("WARNING {}; {} leads; {numbers}", complaints.join("; "), leader.name))
+    }
+}
+
+fn cluster(client: &AdminClient) -> anyhow::Result<Cluster> {
+    let Reply::Done(body) = client.ask::<()>(Method::GET, "/v1/cluster", None)? else {
+        bail!("the master sends us on to another one, which it should not");
+    };
+    serde_json::from_slice(&body).context("the master's answer is not understood: is it of another version?")
+}
+
 fn in_words(cluster: &Cluster) -> String {
     let mut text = String::new();
     // Writing to a string does not fail.
@@ -62,7 +139,7 @@ fn in_words(cluster: &Cluster) -> String {
             text,
             "{:widest$}  {:10}  {seen:>9}  {rtt:>8}  {}",
             master.name,
-            state(master),
+            master.state.name(),
             master.url
         );
         for warning in &master.warnings {
@@ -72,14 +149,59 @@ fn in_words(cluster: &Cluster) -> String {
     text
 }
 
-fn state(master: &Master) -> &'static str {
-    match master.state {
-        MasterState::Acting => "acting",
-        MasterState::Elected => "elected",
-        MasterState::Standby => "standby",
-        MasterState::Ineligible => "ineligible",
-        MasterState::Draining => "draining",
-        MasterState::Unfit => "unfit",
-        MasterState::Lost => "lost",
+#[cfg(test)]
+mod tests {
+    use kontena_wire::cluster::{Agents, Leader, Master};
+
+    use super::*;
+
+    fn master(name: &str, state: MasterState) -> Master {
+        Master {
+            id: name.to_owned(),
+            name: name.to_owned(),
+            url: String::new(),
+            version: String::new(),
+            state,
+            started_at: String::new(),
+            last_seen_ms: None,
+            agents: 0,
+            mongo_rtt_ms: None,
+            fingerprint: String::new(),
+            warnings: Vec::new(),
+        }
+    }
+
+    fn seen(acting: bool, masters: Vec<Master>) -> Cluster {
+        let leader = Leader {
+            id: "a".to_owned(),
+            name: "a".to_owned(),
+            url: None,
+            term: 3,
+            since: String::new(),
+            acting,
+        };
+        Cluster {
+            version: String::new(),
+            compat_version: String::new(),
+            term: 3,
+            leader: Some(leader),
+            masters,
+            agents: Agents { connected: 5, total: 6 },
+            duties: Vec::new(),
+            history: Vec::new(),
+        }
+    }
+
+    #[test]
+    fn monitoring_is_told_how_bad_it_is() {
+        use MasterState::{Acting, Elected, Lost, Standby};
+        let well = seen(true, vec![master("a", Acting), master("b", Standby)]);
+        assert_eq!(judge(&well), (0, "OK a leads; term 3, 2 masters, 1 standing by, 5 agents".to_owned()));
+        let alone = seen(true, vec![master("a", Acting), master("b", Lost)]);
+        let (code, line) = judge(&alone);
+        assert_eq!(code, 1);
+        assert!(line.starts_with("WARNING no other master could take over; b is lost; a leads"), "{line}");
+        let nobody = seen(false, vec![master("a", Elected), master("b", Standby)]);
+        assert_eq!(judge(&nobody).0, 2);
     }
 }

@@ -13,6 +13,9 @@ use crate::original_lock::LOCKS;
 
 const COLLECTIONS: [&str; 6] = ["leases", "fences", "masters", "leader_history", "cluster", LOCKS];
 
+/// What must be unique, by collection.
+pub(crate) const UNIQUE: [(&str, &[&str]); 1] = [(LOCKS, &["name"])];
+
 /// An index that could not be made. The start goes on without it.
 #[derive(Clone, Debug)]
 pub struct IndexFailure {

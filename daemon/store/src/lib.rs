@@ -5,6 +5,7 @@
 
 mod client;
 mod command;
+mod diagnosis;
 mod effect;
 mod fence;
 mod indexes;
@@ -21,6 +22,7 @@ mod writer;
 
 pub use client::{CommandCounter, ConnectionError, DatabaseUri, Purpose, Store};
 pub use command::Failure;
+pub use diagnosis::{Duplicates, Known, MemberFacts, SetFacts};
 pub use effect::Effect;
 pub use indexes::IndexFailure;
 pub use leader_history::{HISTORY_MAX, HistoryRow, LeaderHistory, Person, Reign};

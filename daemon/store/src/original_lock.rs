@@ -43,8 +43,18 @@ impl OriginalLock {
         Effect { collection: LOCKS, statement: Statement::Compute { filter, pipeline: vec![change, dated] } }
     }
 
+    /// Milliseconds since 1970 at which the newest message between original masters was written.
+    pub async fn last_sign_of_life(&self, limit: Duration) -> Result<Option<i64>, Failure> {
+        let id = self.newest(limit).await?;
+        Ok(id.as_ref().and_then(Bson::as_object_id).map(|id| id.timestamp().timestamp_millis()))
+    }
+
     /// The id of the newest message between original masters. Whoever sees it change knows that one is running.
     pub async fn newest_message(&self, limit: Duration) -> Result<Option<String>, Failure> {
+        Ok(self.newest(limit).await?.map(|id| id.to_string()))
+    }
+
+    async fn newest(&self, limit: Duration) -> Result<Option<Bson>, Failure> {
         let collection = self.database.collection::<Document>(PUBSUB);
         let newest = collection
             .find_one(doc! {})
@@ -52,6 +62,6 @@ impl OriginalLock {
             .projection(doc! { "_id": 1 })
             .max_time(limit)
             .await?;
-        Ok(newest.and_then(|message| message.get("_id").map(Bson::to_string)))
+        Ok(newest.and_then(|message| message.get("_id").cloned()))
     }
 }

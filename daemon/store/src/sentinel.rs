@@ -24,16 +24,18 @@ impl Sentinel {
         Self { database }
     }
 
+    /// Whether `proof` is what the first master left; None if no master has been here yet.
+    pub async fn compare(&self, proof: &str, limit: Duration) -> Result<Option<bool>, Failure> {
+        let found = find_first(&self.database, CLUSTER, doc! { "_id": ID }, "majority", limit).await?;
+        Ok(found.map(|found| found.get_str("proof").is_ok_and(|left| left == proof)))
+    }
+
     /// Whether `proof` is what the first master left; leaves it if nobody has yet.
     pub async fn agrees(&self, proof: &str, limit: Duration) -> Result<bool, Failure> {
         let insert = doc! { "insert": CLUSTER, "documents": [{ "_id": ID, "proof": proof }] };
         match write(&self.database, insert, limit).await {
             Ok(_) => Ok(true),
-            Err(Failure::Duplicate) => {
-                let found =
-                    find_first(&self.database, CLUSTER, doc! { "_id": ID }, "majority", limit).await?;
-                Ok(found.is_some_and(|found| found.get_str("proof").is_ok_and(|left| left == proof)))
-            }
+            Err(Failure::Duplicate) => Ok(self.compare(proof, limit).await?.unwrap_or(false)),
             Err(failure) => Err(failure),
         }
     }

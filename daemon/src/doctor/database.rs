@@ -1,0 +1,266 @@
+//! Checks of the database, and of what the masters left in it.
+
+use std::time::Duration;
+
+use kontena_core::clock::Clock;
+use kontena_server::clock::{SystemClock, wall_ms};
+use kontena_store::{CommandCounter, Facts, Failure, Known, MasterRow, Purpose, SetFacts, Store};
+
+use super::{Finding, create_user, grant_monitoring};
+use crate::config::Config;
+
+const LIMIT: Duration = Duration::from_secs(5);
+/// How often the round trip is measured.
+const LOOKS: u32 = 10;
+/// Two wall clocks that are further apart confuse people who read logs, though nothing depends on it.
+const CLOCK_WARNING: i64 = 1000;
+/// An original master writes messages far more often.
+const SIGN_OF_LIFE: i64 = 60_000;
+
+pub(super) async fn examine(config: &Config) -> Vec<Finding> {
+    let settings = &config.settings;
+    let opened = Store::open(&settings.database, Purpose::Main, &CommandCounter::default()).await;
+    let store = match opened {
+        Ok(store) => store,
+        Err(error) => return vec![Finding::problem("database", error.to_string(), "mend mongodb.uri")],
+    };
+    let facts = match tokio::time::timeout(LIMIT, store.examine(LIMIT)).await {
+        Ok(Ok(Ok(facts))) => facts,
+        Ok(Ok(Err(unfit))) => return vec![unfit_for_use(&unfit.to_string())],
+        Ok(Err(failure)) => return vec![unreachable(&failure.to_string())],
+        Err(_) => return vec![unreachable(&format!("no answer within {LIMIT:?}"))],
+    };
+    let mut findings = vec![version(&facts)];
+    findings.extend(asked("replica set", store.replica_set(LIMIT).await, set));
+    findings.push(round_trip(&store, settings.tunables.timing.call_limit).await);
+    findings.push(clock(&store).await);
+    if let Some(proof) = &settings.vault_proof {
+        findings.extend(asked("vault key", store.sentinel().compare(proof, LIMIT).await, vault));
+    } else {
+        findings.push(Finding::warning(
+            "vault key",
+            "there is none: secrets and certificates cannot be kept",
+            "set vault.key (kontena-master bootstrap makes one), the same on all masters",
+        ));
+    }
+    let original = store.original_lock().last_sign_of_life(LIMIT).await;
+    findings.extend(asked("original master", original, |at| original_master(at, wall_ms())));
+    let masters = store.masters().all(LIMIT).await;
+    findings.extend(asked("masters", masters, |rows| drift(&rows, &settings.fingerprint, &settings.version)));
+    findings.extend(asked("unique names", store.duplicates(LIMIT).await, duplicates));
+    store.close(Duration::from_millis(500)).await;
+    findings
+}
+
+/// Turns an answer into findings; a question that was not answered is a finding itself.
+fn asked<T, F: IntoIterator<Item = Finding>>(
+    check: &'static str,
+    answer: Result<T, Failure>,
+    judge: impl FnOnce(T) -> F,
+) -> Vec<Finding> {
+    match answer {
+        Ok(answer) => judge(answer).into_iter().collect(),
+        Err(failure) => {
+            let remedy =
+                format!("the user needs readWrite on the database: {}", create_user("kontena_server"));
+            vec![Finding::problem(check, format!("the database refused: {failure}"), remedy)]
+        }
+    }
+}
+
+fn unreachable(why: &str) -> Finding {
+    let remedy = "see that mongod runs, that this host reaches it (nc -vz HOST 27017), and that user and password in \
+                  mongodb.uri are right";
+    Finding::problem("database", format!("does not answer: {why}"), remedy)
+}
+
+fn unfit_for_use(why: &str) -> Finding {
+    Finding::problem("database", why, "see the README on the database")
+}
+
+fn version(facts: &Facts) -> Finding {
+    let Facts { version, replica_set, members } = facts;
+    Finding::good("database", format!("MongoDB {version}, replica set {replica_set} of {members}"))
+}
+
+fn set(known: Known<SetFacts>) -> Vec<Finding> {
+    const CHECK: &str = "replica set";
+    let Known::Fact(SetFacts { members, election_timeout, majority_journals }) = known else {
+        let remedy = format!("to have it checked: {}", grant_monitoring());
+        return vec![Finding::unknown(CHECK, "this user may not see how the replica set is set up", remedy)];
+    };
+    let mut findings = Vec::new();
+    let carrying = members.iter().filter(|member| !member.arbiter).count();
+    if members.iter().any(|member| member.arbiter) {
+        findings.push(Finding::warning(
+            CHECK,
+            "it has an arbiter: with one data member lost, a majority cannot acknowledge and no master leads",
+            "replace the arbiter by a member that carries data (rs.remove, rs.add)",
+        ));
+    }
+    if carrying < 3 {
+        findings.push(Finding::warning(
+            CHECK,
+            format!("{carrying} members carry data: the loss of one stops all masters"),
+            "three members survive the loss of one (rs.add)",
+        ));
+    }
+    for member in &members {
+        if let Some(state) =
+            member.state.as_deref().filter(|state| !["PRIMARY", "SECONDARY", "ARBITER"].contains(state))
+        {
+            findings.push(Finding::warning(
+                CHECK,
+                format!("{} is {state}", member.host),
+                format!("see the log of mongod on {}", member.host),
+            ));
+        }
+    }
+    if !majority_journals {
+        findings.push(Finding::warning(
+            CHECK,
+            "a majority acknowledges before it has written to its journals: a power cut may lose what was acknowledged",
+            "set writeConcernMajorityJournalDefault to true (rs.reconfig)",
+        ));
+    }
+    if election_timeout > Duration::from_secs(5) {
+        findings.push(Finding::unknown(
+            CHECK,
+            format!("a lost primary is replaced after {} s, and nobody can write meanwhile", election_timeout.as_secs()),
+            "in one data centre, settings.electionTimeoutMillis of 2000 and heartbeatIntervalMillis of 500 do better",
+        ));
+    }
+    if findings.is_empty() {
+        findings.push(Finding::good(CHECK, format!("{carrying} members, all well")));
+    }
+    findings
+}
+
+async fn round_trip(store: &Store, call_limit: Duration) -> Finding {
+    const CHECK: &str = "round trip";
+    let mut longest = Duration::ZERO;
+    for _ in 0..LOOKS {
+        let began = SystemClock.now().monotonic;
+        if let Err(failure) = store.look_at_lease(LIMIT).await {
+            let found = format!("the lease cannot be read with linearizable concern: {failure}");
+            return Finding::problem(CHECK, found, "see that the replica set has a primary: rs.status()");
+        }
+        longest = longest.max(SystemClock.now().monotonic.saturating_sub(began));
+    }
+    let found =
+        format!("the slowest of {LOOKS} looks at the lease took {longest:.1?}; {call_limit:.0?} are allowed");
+    if longest > call_limit / 2 {
+        Finding::warning(CHECK, found, "set election.lease_ttl to a longer time, on all masters")
+    } else {
+        Finding::good(CHECK, found)
+    }
+}
+
+async fn clock(store: &Store) -> Finding {
+    const CHECK: &str = "clock";
+    let before = wall_ms();
+    match store.wall_clock(LIMIT).await {
+        Ok(Some(theirs)) => {
+            let offset = theirs - (before + (wall_ms() - before) / 2);
+            let found = format!("{offset} ms from that of the database");
+            if offset.abs() > CLOCK_WARNING {
+                let remedy = "nothing is decided by it, but agents are refused whose clock differs from ours, and logs \
+                              are hard to read: let chrony or systemd-timesyncd set it";
+                Finding::warning(CHECK, found, remedy)
+            } else {
+                Finding::good(CHECK, found)
+            }
+        }
+        Ok(None) | Err(_) => {
+            Finding::unknown(CHECK, "the database does not tell its time", "nothing depends on it")
+        }
+    }
+}
+
+fn vault(agrees: Option<bool>) -> [Finding; 1] {
+    const CHECK: &str = "vault key";
+    [match agrees {
+        Some(true) => Finding::good(CHECK, "it is the one that the masters of this database use"),
+        None => {
+            Finding::good(CHECK, "no master has used this database yet: the first one's key will be the one")
+        }
+        Some(false) => Finding::problem(
+            CHECK,
+            "it is not the one that the masters of this database use: this master will not stand",
+            "copy [vault] from the configuration of another master",
+        ),
+    }]
+}
+
+fn original_master(last: Option<i64>, now: i64) -> [Finding; 1] {
+    const CHECK: &str = "original master";
+    let recent = last.filter(|at| now.saturating_sub(*at) < SIGN_OF_LIFE);
+    [if recent.is_some() {
+        Finding::problem(
+            CHECK,
+            "one is running on this database: both would schedule the same services",
+            "stop it on its host, for instance systemctl disable --now kontena-server-api",
+        )
+    } else {
+        Finding::good(CHECK, "none is running on this database")
+    }]
+}
+
+fn drift(rows: &[MasterRow], fingerprint: &str, version: &str) -> Vec<Finding> {
+    const CHECK: &str = "masters";
+    let living: Vec<_> = rows.iter().filter(|row| !row.ended).collect();
+    let mut findings = Vec::new();
+    for row in &living {
+        if row.fingerprint != fingerprint {
+            findings.push(Finding::warning(
+                CHECK,
+                format!("the shared settings of {} differ from ours", row.name),
+                "compare its configuration file with ours: [vault] must be the same",
+            ));
+        }
+        if row.version != version {
+            findings.push(Finding::warning(
+                CHECK,
+                format!("{} runs version {}, and this is {version}", row.name, row.version),
+                "finish the upgrade: masters of two versions work together for the time of one only",
+            ));
+        }
+        if let Some(why) = &row.unfit {
+            findings.push(Finding::warning(
+                CHECK,
+                format!("{} does not stand: {why}", row.name),
+                "see there",
+            ));
+        }
+    }
+    if findings.is_empty() {
+        let leader =
+            living.iter().find(|row| row.acting).map_or("none of them leads", |row| row.name.as_str());
+        findings.push(match living.len() {
+            0 => Finding::good(CHECK, "none has been here yet"),
+            count => {
+                Finding::good(CHECK, format!("{count} of the same version and settings; leader: {leader}"))
+            }
+        });
+    }
+    findings
+}
+
+fn duplicates(found: Vec<kontena_store::Duplicates>) -> Vec<Finding> {
+    const CHECK: &str = "unique names";
+    if found.is_empty() {
+        return vec![Finding::good(CHECK, "nothing stands twice that should stand once")];
+    }
+    let tell = |duplicate: kontena_store::Duplicates| {
+        let kontena_store::Duplicates { collection, fields, values, example } = duplicate;
+        Finding::warning(
+            CHECK,
+            format!(
+                "{values} values of {} stand twice in {collection}, such as {example}",
+                fields.join(", ")
+            ),
+            "keep one of each: a unique index is made as soon as the rest is gone, and until then new ones are guarded",
+        )
+    };
+    found.into_iter().map(tell).collect()
+}
