@@ -2,6 +2,8 @@
 #![expect(clippy::print_stdout, reason = "a program for a terminal")]
 
 mod clock;
+mod contradictions;
+mod hosts;
 mod judge;
 mod report;
 mod rig;
@@ -37,6 +39,8 @@ enum Scenario {
     MongoFailover(scenario::mongo_failover::MongoFailover),
     /// The production driver with seeded faults in virtual time.
     Sim(scenario::sim::Sim),
+    /// Install the packages on real systemd hosts, and break these in every way.
+    Hosts(scenario::hosts::Hosts),
     /// Watch masters that have nothing to do: memory, processor, commands to the database.
     Idle(scenario::idle::Idle),
 }
@@ -50,6 +54,7 @@ async fn main() -> ExitCode {
         Scenario::Handover(handover) => scenario::handover::run(handover).await.map(Some),
         Scenario::MongoFailover(failover) => scenario::mongo_failover::run(failover).await.map(Some),
         Scenario::Sim(sim) => scenario::sim::run(&sim),
+        Scenario::Hosts(hosts) => scenario::hosts::run(hosts, cli.json).await,
         Scenario::Idle(idle) => scenario::idle::run(idle).await.map(Some),
     };
     match outcome {

@@ -3,6 +3,7 @@
 pub(crate) mod demo;
 pub(crate) mod failover;
 pub(crate) mod handover;
+pub(crate) mod hosts;
 pub(crate) mod idle;
 pub(crate) mod mongo_failover;
 pub(crate) mod sim;
