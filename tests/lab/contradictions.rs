@@ -61,7 +61,7 @@ impl Heard {
 }
 
 async fn ask(url: String, heard: Arc<Mutex<Heard>>) {
-    let Ok(http) = reqwest::Client::builder().timeout(PATIENCE).no_proxy().build() else { return };
+    let Ok(http) = kontena_testkit::http::client().timeout(PATIENCE).build() else { return };
     loop {
         let asked = clock::now();
         if let Ok(answer) = http.get(format!("{url}/leader")).send().await

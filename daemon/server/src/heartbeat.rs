@@ -7,6 +7,7 @@ use kontena_core::clock::Clock;
 use kontena_core::election::{HolderId, Term};
 use kontena_core::masters::{HEARTBEAT_EVERY, Roll};
 use kontena_store::{CommandCounter, Failure, MasterRow, Masters};
+use kontena_wire::cluster::MasterState;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
@@ -41,6 +42,38 @@ impl Picture {
     /// Whether the database answered lately enough to serve requests.
     pub(crate) fn is_fresh(&self, now: Duration) -> bool {
         self.refreshed_at.is_some_and(|at| now.saturating_sub(at) < HEARTBEAT_EVERY * 4)
+    }
+
+    /// What the master of a row is. What the asking master is itself comes from its own election, since its row is
+    /// up to a heartbeat old.
+    pub(crate) fn state(
+        &self,
+        now: Duration,
+        row: &MasterRow,
+        me: HolderId,
+        leadership: &Leadership<SystemClock>,
+    ) -> MasterState {
+        let (elected, acting) = if row.id == me {
+            let holds = matches!(leadership.view().standing, Standing::Elected(_) | Standing::Acting(_));
+            (holds, leadership.acting().is_some())
+        } else {
+            (row.term.is_some(), row.acting)
+        };
+        if row.id != me && self.roll.is_lost(now, row.id) {
+            MasterState::Lost
+        } else if row.draining {
+            MasterState::Draining
+        } else if acting {
+            MasterState::Acting
+        } else if elected {
+            MasterState::Elected
+        } else if row.unfit.is_some() {
+            MasterState::Unfit
+        } else if row.eligible {
+            MasterState::Standby
+        } else {
+            MasterState::Ineligible
+        }
     }
 
     /// Masters that would take over from `me`.

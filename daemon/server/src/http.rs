@@ -3,6 +3,7 @@
 mod access;
 mod cluster;
 mod drain;
+mod events;
 mod health;
 mod metrics;
 
@@ -23,6 +24,7 @@ pub use access::Admission;
 use crate::clock::SystemClock;
 use crate::duties::Statuses;
 use crate::election::{Leadership, Requests};
+use crate::feed::{Feed, LeaseSight};
 use crate::fitness::Fitness;
 use crate::heartbeat::Picture;
 use crate::metrics::SharedMetrics;
@@ -44,12 +46,15 @@ pub(crate) struct Api {
     pub(crate) statuses: Statuses,
     pub(crate) metrics: SharedMetrics,
     pub(crate) commands: CommandCounter,
+    pub(crate) feed: Feed,
+    pub(crate) lease_sight: watch::Receiver<Option<LeaseSight>>,
 }
 
 /// The routes for clients that came in by `admission`.
 pub(crate) fn router(api: Api, admission: Admission) -> Router {
     let administration = Router::new()
         .route("/v1/cluster", get(cluster::show))
+        .route("/v1/cluster/events", get(events::follow))
         .route("/v1/cluster/step-down", post(cluster::step_down))
         .route("/v1/cluster/masters/{id}/drain", post(drain::drain))
         .route("/metrics", get(metrics::show))

@@ -8,6 +8,7 @@ pub mod clock;
 mod duties;
 pub mod election;
 pub mod events;
+mod feed;
 mod fitness;
 mod heartbeat;
 mod http;

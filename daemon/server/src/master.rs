@@ -23,6 +23,7 @@ use crate::chronicle::Chronicle;
 use crate::clock::SystemClock;
 use crate::duties::{self, Owner, Statuses};
 use crate::election::{Leadership, Request, Requests};
+use crate::feed::{Feed, Observer};
 use crate::fitness::{self, Fitness};
 use crate::heartbeat::{Heartbeat, Picture};
 use crate::http::{self, Admission, Api};
@@ -144,7 +145,8 @@ impl Master {
         let Wishes { stop, tunables } = wishes;
         let (cancel, serving, tasks) =
             (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
-        let started = self.start(manager, &tunables, &cancel, &tasks)?;
+        let feed = Feed::new(self.id, serving.clone());
+        let started = self.start(manager, &tunables, feed, &cancel, &tasks)?;
         let Started { api, mut lease_thread, listeners, main, streams } = started;
         let (requests, draining) = (api.requests.clone(), api.draining.clone());
         let (failed_sender, mut failed) = tokio::sync::mpsc::channel(2);
@@ -191,6 +193,7 @@ impl Master {
         self,
         manager: Manager,
         tunables: &watch::Receiver<Tunables>,
+        feed: Feed,
         cancel: &CancellationToken,
         tasks: &TaskTracker,
     ) -> Result<Started, RunError> {
@@ -270,13 +273,17 @@ impl Master {
             status: manager.status,
         };
         tasks.spawn(chronicle.run(cancel.clone()));
+        let history = main.leader_history();
+        let (observer, lease_sight) =
+            Observer::new(id, &feed, &leadership, &picture, &statuses, history.clone());
+        tasks.spawn(observer.run(cancel.clone()));
 
         let api = Api {
             id,
             settings: Arc::clone(&settings),
             leadership,
             requests: requests.clone(),
-            history: main.leader_history(),
+            history,
             masters: main.masters(),
             fitness,
             draining: draining.clone(),
@@ -285,6 +292,8 @@ impl Master {
             statuses,
             metrics,
             commands: counter,
+            feed,
+            lease_sight,
         };
         Ok(Started { api, lease_thread, listeners, main, streams })
     }

@@ -18,7 +18,7 @@ use tokio::time::sleep;
 
 pub use program::program;
 
-use crate::{keeper, ports, scratch};
+use crate::{http, keeper, ports, scratch};
 
 /// How long a master may take to listen.
 const LISTEN_WITHIN: Duration = Duration::from_secs(10);
@@ -84,7 +84,7 @@ impl Master {
             directory: scratch::directory("master")?,
             program: program()?,
             port: ports::free()?,
-            http: reqwest::Client::builder().timeout(REQUEST).no_proxy().build()?,
+            http: http::client().timeout(REQUEST).build()?,
             child: None,
         };
         fs::create_dir(master.runtime_directory())?;

@@ -37,7 +37,7 @@ impl Cluster {
         let judge = Judge::start(&access.root_uri, DATABASE).await?;
         let writable = Writable::watch(&access.root_uri).await?;
         let contradictions = Contradictions::watch((1..=COUNT).map(url));
-        let http = reqwest::Client::builder().timeout(Duration::from_secs(1)).no_proxy().build()?;
+        let http = kontena_testkit::http::client().timeout(Duration::from_secs(1)).build()?;
         let deaths = vec![Vec::new(); COUNT];
         Ok(Self { script, access, judge, writable, http, deaths, contradictions })
     }

@@ -43,7 +43,7 @@ impl Load {
             .kill_on_drop(true)
             .spawn()
             .context("cannot run haproxy (apt-get install haproxy)")?;
-        let http = reqwest::Client::builder().timeout(Duration::from_secs(10)).no_proxy().build()?;
+        let http = kontena_testkit::http::client().timeout(Duration::from_secs(10)).build()?;
         let url = format!("http://{FRONT}/v1/cluster");
         while !http
             .get(&url)
