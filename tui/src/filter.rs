@@ -35,7 +35,7 @@ impl Filter {
             self.compiled = Compiled::All;
         } else if regex {
             let smart = !text.chars().any(char::is_uppercase);
-            match RegexBuilder::new(text).case_insensitive(smart).size_limit(REGEX_SIZE_MAX).build() {
+            match self::regex(text, smart) {
                 Ok(regex) => self.compiled = Compiled::Regex(regex),
                 Err(error) => {
                     let fault = error.to_string();
@@ -59,19 +59,38 @@ impl Filter {
         self.text.is_empty()
     }
 
-    /// A function that says of a text whether it is shown. It keeps its memory from one text to the next.
+    /// A function that says of a text, with one field a line, whether it is shown.
     pub(crate) fn matcher(&self) -> impl FnMut(&str) -> bool + use<> {
+        let mut score = self.scorer();
+        move |text| score(text).is_some()
+    }
+
+    /// A function that says of a text, with one field a line, how well it matches, if it does. It keeps its memory
+    /// from one text to the next.
+    pub(crate) fn scorer(&self) -> impl FnMut(&str) -> Option<u32> + use<> {
         let compiled = self.compiled.clone();
         let mut matcher = Matcher::new(Config::DEFAULT);
         let mut chars = Vec::new();
         move |text| match &compiled {
-            Compiled::All => true,
-            Compiled::Regex(regex) => regex.is_match(text),
-            Compiled::Fuzzy(pattern) => {
-                pattern.score(Utf32Str::new(text, &mut chars), &mut matcher).is_some()
-            }
+            Compiled::All => Some(0),
+            Compiled::Regex(regex) => regex.is_match(text).then_some(0),
+            // Letters that are spread over several fields would match nearly everything.
+            Compiled::Fuzzy(pattern) => pattern.atoms.iter().try_fold(0_u32, |sum, atom| {
+                let mut score =
+                    |field: &str| atom.score(Utf32Str::new(field, &mut chars), &mut matcher).map(u32::from);
+                if atom.negative {
+                    text.lines().all(|field| score(field).is_some()).then_some(sum)
+                } else {
+                    text.lines().filter_map(score).max().map(|best| sum + best)
+                }
+            }),
         }
     }
+}
+
+/// `^` and `$` stand for the ends of a field.
+fn regex(text: &str, ignore_case: bool) -> Result<Regex, regex::Error> {
+    RegexBuilder::new(text).case_insensitive(ignore_case).multi_line(true).size_limit(REGEX_SIZE_MAX).build()
 }
 
 #[cfg(test)]
@@ -82,20 +101,20 @@ mod tests {
         let mut filter = Filter::default();
         filter.set(text, regex);
         let mut matches = filter.matcher();
-        ["master-1 acting", "master-2 standby", "other"].into_iter().filter(|row| matches(row)).collect()
+        ["master-1\nacting", "master-2\nstandby", "other"].into_iter().filter(|row| matches(row)).collect()
     }
 
     #[test]
     fn fuzzy_takes_letters_in_their_order_and_words_in_any() {
         assert_eq!(shown("", false).len(), 3);
-        assert_eq!(shown("m2", false), ["master-2 standby"]);
-        assert_eq!(shown("acting master", false), ["master-1 acting"]);
+        assert_eq!(shown("m2", false), ["master-2\nstandby"]);
+        assert_eq!(shown("acting master", false), ["master-1\nacting"]);
         assert_eq!(shown("!master", false), ["other"]);
     }
 
     #[test]
     fn a_regex_that_is_not_finished_leaves_the_last_one_in_force() {
-        assert_eq!(shown("^master-[12] s", true), ["master-2 standby"]);
+        assert_eq!(shown("^master-[2]$", true), ["master-2\nstandby"]);
         let mut filter = Filter::default();
         filter.set("act", true);
         filter.set("act(", true);

@@ -19,6 +19,8 @@ mod once;
 mod preferences;
 mod record;
 mod run;
+#[cfg(test)]
+mod sample;
 mod screen;
 mod setup;
 mod state;

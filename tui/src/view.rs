@@ -140,7 +140,7 @@ pub(crate) trait Listing {
     fn id(&self, row: usize) -> String;
     fn cell(&self, row: usize, column: usize) -> Cell;
     fn sort_key(&self, row: usize, column: usize) -> SortKey<'_>;
-    /// What the filter looks at, written behind what `text` holds.
+    /// What the filter looks at, one field a line, written behind what `text` holds.
     fn haystack(&self, row: usize, text: &mut String);
     fn detail(&self, row: usize) -> Vec<Detail>;
     /// The row for programs.

@@ -53,6 +53,7 @@ pub(crate) fn wrap(text: &str, columns: u16) -> Vec<String> {
     let columns = columns.max(1);
     let mut lines = Vec::new();
     for paragraph in text.lines() {
+        let begun = lines.len();
         let mut line = String::new();
         for word in paragraph.split_whitespace() {
             let mut word = word;
@@ -79,7 +80,9 @@ pub(crate) fn wrap(text: &str, columns: u16) -> Vec<String> {
                 }
             }
         }
-        lines.push(line);
+        if !line.is_empty() || lines.len() == begun {
+            lines.push(line);
+        }
     }
     lines
 }

@@ -144,14 +144,13 @@ impl Menu {
     pub(crate) fn refresh(&mut self) {
         let mut filter = Filter::default();
         filter.set(self.input.value(), false);
-        let mut matches = filter.matcher();
-        self.shown = self
-            .entries
-            .iter()
-            .enumerate()
-            .filter(|(_, entry)| matches(&format!("{} {}", entry.label, entry.hint)))
-            .map(|(index, _)| index)
+        let mut score = filter.scorer();
+        let mut found: Vec<(u32, usize)> = (self.entries.iter().enumerate())
+            .filter_map(|(index, entry)| Some((score(&format!("{}\n{}", entry.label, entry.hint))?, index)))
             .collect();
+        // The best first; equally good ones in their own order.
+        found.sort_by_key(|(score, index)| (std::cmp::Reverse(*score), *index));
+        self.shown = found.into_iter().map(|(_, index)| index).collect();
         self.selected = 0;
     }
 

@@ -106,7 +106,7 @@ impl Listing for Agents<'_> {
         let version = agent.version.as_deref().unwrap_or_default();
         for part in [&agent.name, state_name(agent), &agent.grid, master, version, &agent.id] {
             text.push_str(part);
-            text.push(' ');
+            text.push('\n');
         }
     }
 

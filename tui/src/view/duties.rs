@@ -122,7 +122,7 @@ impl Listing for Duties<'_> {
         let Some(duty) = self.duty(row) else { return };
         for part in [&duty.name, state_name(duty.state), duty.last_result.as_deref().unwrap_or_default()] {
             text.push_str(part);
-            text.push(' ');
+            text.push('\n');
         }
     }
 

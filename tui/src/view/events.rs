@@ -84,7 +84,7 @@ impl Listing for Events<'_> {
         let Some(item) = self.item(row) else { return };
         for part in [item.kind, &item.by, &item.text] {
             text.push_str(part);
-            text.push(' ');
+            text.push('\n');
         }
     }
 

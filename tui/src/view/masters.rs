@@ -188,11 +188,11 @@ impl Listing for Masters<'_> {
         let Some(master) = self.master(row) else { return };
         for part in [&master.name, state_name(master.state), &master.url, &master.version] {
             text.push_str(part);
-            text.push(' ');
+            text.push('\n');
         }
         for warning in &master.warnings {
             text.push_str(warning);
-            text.push(' ');
+            text.push('\n');
         }
     }
 
