@@ -43,7 +43,8 @@ impl Follower {
                         .map(|value| value.trim().to_owned())
                 };
                 let (id, data) = (field("id:"), field("data:"));
-                self.text = rest.to_owned();
+                let end = self.text.len() - rest.len();
+                self.text.drain(..end);
                 self.last = id.or(self.last.take());
                 if let Some(data) = data {
                     return Ok(Some(serde_json::from_str(&data)?));

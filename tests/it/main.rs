@@ -10,4 +10,5 @@ mod process;
 mod secured;
 mod stop_points;
 mod store;
+mod tui;
 mod writer;

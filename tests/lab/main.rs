@@ -5,6 +5,7 @@ mod clock;
 mod contradictions;
 mod hosts;
 mod judge;
+mod process;
 mod report;
 mod rig;
 mod scenario;
@@ -29,7 +30,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Scenario {
-    /// Three masters; every change is told; a number kills or starts that master.
+    /// Three masters to look at, and a key that kills the leader.
     Demo(scenario::demo::Demo),
     /// Kill, pause or cut off the leader, again and again: how long is nobody in charge?
     Failover(scenario::failover::Failover),
@@ -41,6 +42,8 @@ enum Scenario {
     Sim(scenario::sim::Sim),
     /// Install the packages on real systemd hosts, and break these in every way.
     Hosts(scenario::hosts::Hosts),
+    /// The TUI with many rows, and with a leader that is killed: how soon is it on the screen?
+    Tui(scenario::tui::Tui),
     /// Watch masters that have nothing to do: memory, processor, commands to the database.
     Idle(scenario::idle::Idle),
 }
@@ -55,6 +58,7 @@ async fn main() -> ExitCode {
         Scenario::MongoFailover(failover) => scenario::mongo_failover::run(failover).await.map(Some),
         Scenario::Sim(sim) => scenario::sim::run(&sim),
         Scenario::Hosts(hosts) => scenario::hosts::run(hosts, cli.json).await,
+        Scenario::Tui(tui) => scenario::tui::run(tui).await.map(Some),
         Scenario::Idle(idle) => scenario::idle::run(idle).await.map(Some),
     };
     match outcome {

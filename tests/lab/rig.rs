@@ -74,7 +74,7 @@ pub(crate) struct Rig {
 impl Rig {
     /// Starts everything; returns when a leader acts and the others stand by.
     pub(crate) async fn start(plan: &Plan) -> Result<Self> {
-        kontena_testkit::master::program()?;
+        kontena_testkit::program::program("kontena-master")?;
         eprintln!("starting a replica set of three and {} masters", plan.masters);
         let mut settings = mongod::Settings::members(3);
         if let Some(timeout) = plan.election_timeout {

@@ -7,3 +7,4 @@ pub(crate) mod hosts;
 pub(crate) mod idle;
 pub(crate) mod mongo_failover;
 pub(crate) mod sim;
+pub(crate) mod tui;

@@ -19,6 +19,8 @@ pub(crate) enum Action {
     StepDown,
     /// Let a master stop serving.
     Drain { id: String, name: String },
+    /// Kill the leader of the demo.
+    KillLeader,
     /// Put text onto the user's clipboard.
     Copy(String),
     /// Write text to a new file.

@@ -56,6 +56,9 @@ pub(crate) struct Cli {
     /// Show what was recorded: p plays and pauses, . steps, + and - change the speed.
     #[arg(long, value_name = "FILE")]
     pub(crate) replay: Option<PathBuf>,
+    /// Where the demo of the lab takes orders.
+    #[arg(long, value_name = "SOCKET", hide = true)]
+    pub(crate) lab: Option<PathBuf>,
     #[command(subcommand)]
     pub(crate) command: Option<Command>,
 }

@@ -31,6 +31,7 @@ pub(crate) enum Command {
     StepDown,
     Drain,
     Refresh,
+    KillLeader,
     Theme,
     TimeZone,
     Mouse,
@@ -70,7 +71,7 @@ const ACT: &str = "Act";
 const SET: &str = "Set up";
 
 /// All commands, in the order of the help.
-pub(crate) const ALL: [About; 34] = [
+pub(crate) const ALL: [About; 35] = [
     about(Command::Down, "down", "next row", MOVE, &["j", "down"]),
     about(Command::Up, "up", "row before", MOVE, &["k", "up"]),
     about(Command::PageDown, "page-down", "a page further", MOVE, &["pagedown", "ctrl-d", "ctrl-f"]),
@@ -99,6 +100,7 @@ pub(crate) const ALL: [About; 34] = [
     about(Command::Drain, "drain", "let this master stop serving", ACT, &["X"]),
     about(Command::Contexts, "contexts", "connect somewhere else", ACT, &["c"]),
     about(Command::Refresh, "refresh", "ask again now", ACT, &["r", "f5"]),
+    about(Command::KillLeader, "kill-leader", "kill the leader's process: this is a demo", ACT, &["K"]),
     about(Command::Theme, "theme", "next colours", SET, &["t"]),
     about(Command::TimeZone, "time-zone", "local time or UTC", SET, &["z"]),
     about(Command::Mouse, "mouse", "mouse on or off", SET, &["m"]),
@@ -106,6 +108,11 @@ pub(crate) const ALL: [About; 34] = [
     about(Command::Suspend, "suspend", "back to the shell; fg resumes", SET, &["ctrl-z"]),
     about(Command::Quit, "quit", "end", SET, &["q", "ctrl-c"]),
 ];
+
+/// The commands that are offered: some are for the demo only.
+pub(crate) fn offered(demo: bool) -> impl Iterator<Item = &'static About> {
+    ALL.iter().filter(move |about| demo || about.command != Command::KillLeader)
+}
 
 impl Command {
     /// How it is presented.

@@ -65,5 +65,5 @@ fn perform(cli: &Cli) -> anyhow::Result<()> {
         let _written = std::io::stdout().write_all(text.as_bytes());
         return Ok(());
     }
-    run::run(setup, cli.record.as_deref(), cli.replay.as_deref())
+    run::run(setup, cli.record.as_deref(), cli.replay.as_deref(), cli.lab.as_deref())
 }

@@ -2,7 +2,8 @@
 //! what it wants done, and draws.
 
 use std::io::{IsTerminal, Write};
-use std::path::Path;
+use std::os::unix::net::UnixStream;
+use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
@@ -40,10 +41,17 @@ struct App {
     link: Option<Handle>,
     recorder: Option<Recorder>,
     player: Option<Player>,
+    /// Where the demo takes orders.
+    lab: Option<PathBuf>,
 }
 
 /// Runs until the user ends it.
-pub(crate) fn run(setup: Setup, record: Option<&Path>, replay: Option<&Path>) -> Result<()> {
+pub(crate) fn run(
+    setup: Setup,
+    record: Option<&Path>,
+    replay: Option<&Path>,
+    lab: Option<&Path>,
+) -> Result<()> {
     if !std::io::stdout().is_terminal() || !std::io::stdin().is_terminal() {
         bail!("this is not a terminal: kontena-tui --once prints a table");
     }
@@ -76,7 +84,8 @@ pub(crate) fn run(setup: Setup, record: Option<&Path>, replay: Option<&Path>) ->
         state.timeline.note(from, Tone::Warn, note.clone());
         state.tell(Tone::Warn, note);
     }
-    let app = App { state, screen, link, recorder, player };
+    state.demo = lab.is_some();
+    let app = App { state, screen, link, recorder, player, lab: lab.map(Path::to_owned) };
     let outcome = runtime.block_on(app.run(taken));
     drop(events);
     outcome
@@ -197,6 +206,14 @@ impl App {
                 let stepped = self.player.as_mut().and_then(|player| player.steer(steer, Moment::now()));
                 if let Some(stamped) = stepped {
                     let _then = update(&mut self.state, stamped);
+                }
+            }
+            Action::KillLeader => {
+                if let Some(path) = &self.lab
+                    && let Err(error) =
+                        UnixStream::connect(path).and_then(|mut lab| lab.write_all(b"kill-leader\n"))
+                {
+                    self.state.tell(Tone::Bad, format!("the demo does not take orders: {error}"));
                 }
             }
             Action::Switch(context) => self.order("connecting", Order::Switch(context)),

@@ -52,6 +52,8 @@ pub(crate) struct State {
     /// A word about what was just done.
     pub(crate) note: Option<Note>,
     pub(crate) replay: Option<Replay>,
+    /// Whether this is the demo of the lab, in which masters may be killed.
+    pub(crate) demo: bool,
 }
 
 /// A place to connect to, without its secrets.
@@ -142,6 +144,7 @@ impl State {
             overlay: None,
             note: None,
             replay: None,
+            demo: false,
         }
     }
 

@@ -6,5 +6,7 @@ mod keeper;
 pub mod master;
 pub mod mongod;
 mod ports;
+pub mod program;
 pub mod relay;
 mod scratch;
+pub mod terminal;

@@ -64,7 +64,11 @@ fn filter(canvas: &mut Canvas<'_>, state: &State, room: Rect, input: &tui_input:
 
 fn hints(canvas: &mut Canvas<'_>, state: &State, room: Rect) {
     let keys = &state.preferences.keymap;
-    let mut wanted = vec![
+    let mut wanted = Vec::new();
+    if state.demo {
+        wanted.push((Command::KillLeader, "kills the leader"));
+    }
+    wanted.extend([
         (Command::Help, "help"),
         (Command::Filter, "filter"),
         (Command::Palette, "commands"),
@@ -72,7 +76,7 @@ fn hints(canvas: &mut Canvas<'_>, state: &State, room: Rect) {
         (Command::SortNext, "sort"),
         (Command::Contexts, "connect"),
         (Command::Shell, "shell"),
-    ];
+    ]);
     if !state.preferences.read_only && state.view == crate::view::View::Masters {
         wanted.push((Command::StepDown, "step down"));
     }

@@ -7,7 +7,7 @@ use super::Canvas;
 use super::boxes::centered;
 use super::lines::{self, Line};
 use super::text::{behind, put, width, wrap};
-use crate::command::ALL;
+use crate::command::offered;
 use crate::state::State;
 use crate::state::failover::Failover;
 use crate::state::overlay::{Confirm, Harm, Menu, Overlay};
@@ -69,7 +69,7 @@ fn text_of(state: &State) -> Option<(Vec<Line>, (u16, u16))> {
 fn help(state: &State) -> Vec<Detail> {
     let mut details = Vec::new();
     let mut group = "";
-    for about in &ALL {
+    for about in offered(state.demo) {
         if about.group != group {
             if !group.is_empty() {
                 details.push(Detail::Blank);

@@ -4,7 +4,7 @@ use tui_input::Input;
 
 use super::State;
 use super::failover::Failover;
-use crate::command::{ALL, Command};
+use crate::command::{Command, offered};
 use crate::export::Format;
 use crate::filter::Filter;
 use crate::theme::{PALETTES, Palette};
@@ -86,8 +86,7 @@ impl Menu {
 
     /// Everything that one can do here.
     pub(crate) fn palette(state: &State) -> Self {
-        let mut entries: Vec<Entry> = ALL
-            .iter()
+        let mut entries: Vec<Entry> = offered(state.demo)
             .filter(|about| about.command != Command::Palette)
             .map(|about| Entry {
                 label: format!("{}: {}", about.name, about.does),

@@ -86,6 +86,13 @@ pub(super) fn run(state: &mut State, command: Command) -> Vec<Action> {
         }
         Command::StepDown => step_down(state),
         Command::Drain => drain(state),
+        Command::KillLeader if state.demo => {
+            state.tell(Tone::Warn, "killing the leader: watch the header, then open the election in Events");
+            return vec![Action::KillLeader];
+        }
+        Command::KillLeader => {
+            state.tell(Tone::Dim, "only the demo of the lab kills masters: cargo lab demo");
+        }
         Command::Refresh => return vec![Action::Refresh],
         Command::Theme => set_theme(state, state.preferences.palette.next()),
         Command::TimeZone => {

@@ -219,7 +219,8 @@ fn help_and_palette_know_every_command() {
     press(&mut state, "esc :");
     for about in &ALL {
         let listed = menu(&state).entries.iter().any(|entry| entry.label.starts_with(about.name));
-        assert!(listed || about.command == Command::Palette, "{}", about.name);
+        let elsewhere = matches!(about.command, Command::Palette | Command::KillLeader);
+        assert!(listed || elsewhere, "{}", about.name);
     }
     press(&mut state, "d u t i e s : down up enter");
     assert!(state.overlay.is_none());
@@ -296,6 +297,15 @@ fn read_only_means_it() {
         assert!(state.overlay.is_none(), "{key}");
         assert!(note(&state).contains("read-only"), "{key}");
     }
+}
+
+#[test]
+fn only_the_demo_kills() {
+    let mut state = state(SIZE);
+    assert_eq!(press(&mut state, "K"), []);
+    assert!(note(&state).contains("only the demo"));
+    state.demo = true;
+    assert_eq!(press(&mut state, "K"), [Action::KillLeader]);
 }
 
 #[test]
