@@ -118,7 +118,10 @@ async fn the_leader_is_killed_and_the_next_one_appears() -> Result<()> {
             && text.contains(&format!("second took the lease for term {}", term + 1))
     })
     .await?;
-    tmux.press(&["Escape", "q"])?;
+    // An escape and a letter at once would be one key to the terminal.
+    tmux.press(&["Escape"])?;
+    tmux.sees("the list", |text| !text.contains("The beginning")).await?;
+    tmux.press(&["q"])?;
     tmux.sees("the shell", |text| text.contains("ended with 0")).await?;
     Ok(())
 }

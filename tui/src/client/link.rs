@@ -49,7 +49,16 @@ pub(crate) enum Order {
 pub(crate) struct Handle {
     orders: Sender<Order>,
     // It has a thread of its own, so that reading a long answer never delays a key.
-    _runtime: Runtime,
+    runtime: Option<Runtime>,
+}
+
+impl Drop for Handle {
+    fn drop(&mut self) {
+        // Nothing it does is worth waiting for, and waiting is not possible everywhere.
+        if let Some(runtime) = self.runtime.take() {
+            runtime.shutdown_background();
+        }
+    }
 }
 
 impl Handle {
@@ -69,7 +78,7 @@ pub(crate) fn start(
     let (orders, taken) = mpsc::channel(ORDERS);
     let link = Connection { contexts, context, events, orders: taken, want_agents: false, last_event: None };
     runtime.spawn(link.run());
-    Ok(Handle { orders, _runtime: runtime })
+    Ok(Handle { orders, runtime: Some(runtime) })
 }
 
 struct Connection {

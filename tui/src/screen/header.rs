@@ -93,9 +93,11 @@ pub(super) fn tabs(canvas: &mut Canvas<'_>, state: &State, area: Rect) {
             ms => format!("next try in {}", time::duration(ms)),
         },
     };
+    let lost = matches!(state.connection, Connection::Lost { .. });
     let mut words = vec![state.cluster_name().to_owned()];
     if !target.is_empty() && !target.ends_with(state.cluster_name()) {
-        words.push(target);
+        // Where there is little room, what is cut off is at the end.
+        words.insert(usize::from(!lost), target);
     }
     if state.preferences.read_only {
         words.push("read-only".to_owned());
@@ -104,7 +106,7 @@ pub(super) fn tabs(canvas: &mut Canvas<'_>, state: &State, area: Rect) {
     let room = behind(area, used + 1);
     let room = Rect { width: room.width.saturating_sub(1), ..room };
     let start = room.width.saturating_sub(width(&text));
-    let tone = if matches!(state.connection, Connection::Lost { .. }) { Tone::Bad } else { Tone::Dim };
+    let tone = if lost { Tone::Bad } else { Tone::Dim };
     put(canvas.buffer, behind(room, start), &text, canvas.theme.text(tone), canvas.glyphs.more);
     let rule = canvas.glyphs.rule.repeat(usize::from(area.width));
     let below = Rect { y: area.y + 1, ..area };

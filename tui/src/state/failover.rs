@@ -54,9 +54,11 @@ impl Failover {
         let end = next.map_or(end, |next| end.min(next.at_ms - 1));
         let range = ended_at - BEFORE_MS..=end;
         let wanted = |item: &&Item| {
-            range.contains(&item.at_ms)
-                && !(item.is_election() && item.term != Some(term))
-                && item.kind != "gap"
+            let other = item.is_election() && item.term != Some(term);
+            // What the duties say is no part of it, unless they fail; nor is what was well before it.
+            let routine = item.kind == "gap" || (item.kind == "duty" && item.tone == Tone::Plain);
+            let before = item.at_ms < ended_at && item.tone < Tone::Warn;
+            range.contains(&item.at_ms) && !other && !routine && !before
         };
         let mut found: Vec<Step> = items.iter().filter(wanted).map(step).collect();
         if election.gap_ms.is_some() {

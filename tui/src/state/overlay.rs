@@ -120,7 +120,7 @@ impl Menu {
         let entry = |(index, context): (usize, &super::ContextName)| Entry {
             label: format!("connect to {}", context.name),
             hint: match &context.warning {
-                Some(warning) => format!("{}; {warning}", context.description),
+                Some(warning) => format!("{warning}; {}", context.description),
                 None => context.description.clone(),
             },
             choice: Choice::Context(index),
