@@ -11,7 +11,6 @@ use crate::clock::Moment;
 use crate::export::clean;
 use crate::setup::Setup;
 use crate::state::State;
-use crate::view::state_name;
 
 /// Asks once, and returns what is to be printed.
 pub(crate) fn once(setup: Setup, as_json: bool) -> Result<String> {
@@ -50,7 +49,7 @@ fn table(cluster: &Cluster) -> String {
         let term = cluster.leader.as_ref().filter(|leader| leader.id == master.id).map(|leader| leader.term);
         lines.push([
             clean(&master.name),
-            state_name(master.state).to_owned(),
+            master.state.name().to_owned(),
             term.map_or_else(|| "-".to_owned(), |term| term.to_string()),
             master.mongo_rtt_ms.map_or_else(|| "-".to_owned(), |ms| format!("{ms:.1} ms")),
             master.agents.to_string(),

@@ -11,7 +11,7 @@ use serde_json::Value;
 pub(crate) use agents::Agents;
 pub(crate) use duties::{Duties, has_failed};
 pub(crate) use events::Events;
-pub(crate) use masters::{Masters, state_name};
+pub(crate) use masters::Masters;
 
 use crate::command::Command;
 use crate::state::State;

@@ -295,13 +295,15 @@ fn learn(siblings: &mut Vec<String>, cluster: &Cluster) {
 }
 
 async fn carry_out(master: Master, order: Order, events: Sender<Event>) {
-    let (what, outcome) = match order {
-        Order::StepDown => ("step-down".to_owned(), step_down(&master).await),
-        Order::Drain { id, name } => (format!("drain of {name}"), master.drain(&id).await),
+    let (what, by_default, outcome) = match order {
+        Order::StepDown => ("step-down".to_owned(), "done", step_down(&master).await),
+        Order::Drain { id, name } => {
+            (format!("drain of {name}"), "it will, with its next heartbeat", master.drain(&id).await)
+        }
         Order::Switch(_) | Order::Refresh | Order::WantAgents(_) => return,
     };
     let outcome = match outcome {
-        Ok(said) if said.is_empty() => Ok("done".to_owned()),
+        Ok(said) if said.is_empty() => Ok(by_default.to_owned()),
         Ok(said) => Ok(said),
         Err(failure) => Err(failure.words),
     };

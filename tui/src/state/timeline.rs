@@ -9,7 +9,6 @@ use kontena_wire::events::{Event, Happening, Standing};
 use crate::clock::Moment;
 use crate::theme::Tone;
 use crate::time;
-use crate::view::state_name;
 
 /// How many items are kept.
 const KEPT: usize = 2000;
@@ -161,10 +160,10 @@ fn describe(key: &str, at_ms: i64, by: &str, what: &Happening) -> Item {
         }
         Happening::Master { master, was, is, warnings } => {
             let text = match (was, is) {
-                (None, Some(is)) => format!("{} appeared: {}", master.name, state_name(*is)),
+                (None, Some(is)) => format!("{} appeared: {}", master.name, is.name()),
                 (Some(was), Some(is)) if was == is => format!("{}: other notes", master.name),
                 (Some(was), Some(is)) => {
-                    format!("{} is {} now, was {}", master.name, state_name(*is), state_name(*was))
+                    format!("{} is {} now, was {}", master.name, is.name(), was.name())
                 }
                 (_, None) => format!("{} has ended", master.name),
             };

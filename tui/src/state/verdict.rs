@@ -5,7 +5,6 @@ use kontena_wire::cluster::{Cluster, MasterState};
 use super::{Connection, State};
 use crate::theme::Tone;
 use crate::time;
-use crate::view::state_name;
 
 /// From this age on a picture is called old.
 pub(crate) const OLD_MS: u64 = 3_500;
@@ -101,7 +100,7 @@ impl State {
             (MasterState::Draining, Tone::Note),
         ] {
             if let Some(names) = in_state(state) {
-                let badge = format!("A MASTER IS {}", state_name(state).to_uppercase());
+                let badge = format!("A MASTER IS {}", state.name().to_uppercase());
                 return Some(verdict(tone, &badge, format!("{names}; {leads}")));
             }
         }

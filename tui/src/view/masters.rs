@@ -69,19 +69,6 @@ impl Masters<'_> {
     }
 }
 
-/// The state in one word.
-pub(crate) fn state_name(state: MasterState) -> &'static str {
-    match state {
-        MasterState::Acting => "acting",
-        MasterState::Elected => "elected",
-        MasterState::Standby => "standby",
-        MasterState::Ineligible => "ineligible",
-        MasterState::Draining => "draining",
-        MasterState::Unfit => "unfit",
-        MasterState::Lost => "lost",
-    }
-}
-
 fn state_means(state: MasterState) -> &'static str {
     match state {
         MasterState::Acting => "it leads, and its effects are in force",
@@ -129,7 +116,7 @@ impl Listing for Masters<'_> {
         match column {
             NAME => Cell::new(master.name.clone(), Tone::Accent),
             STATE => {
-                let text = format!("{} {}", glyphs.master(master.state), state_name(master.state));
+                let text = format!("{} {}", glyphs.master(master.state), master.state.name());
                 Cell::new(text, state_tone(master.state))
             }
             TERM => self.term(master).map_or_else(none, |term| Cell::plain(term.to_string())),
@@ -170,7 +157,7 @@ impl Listing for Masters<'_> {
             |value: Option<u64>| value.map_or(SortKey::Nothing, |value| SortKey::Number(float(value)));
         match column {
             NAME => SortKey::Text(&master.name),
-            STATE => SortKey::Text(state_name(master.state)),
+            STATE => SortKey::Text(master.state.name()),
             TERM => number(self.term(master)),
             LEASE => number(self.term(master).and_then(|_| self.0.lease_left()).map(|(left, _)| left)),
             SINCE => number(self.acts_for(master)),
@@ -186,7 +173,7 @@ impl Listing for Masters<'_> {
 
     fn haystack(&self, row: usize, text: &mut String) {
         let Some(master) = self.master(row) else { return };
-        for part in [&master.name, state_name(master.state), &master.url, &master.version] {
+        for part in [&master.name, master.state.name(), &master.url, &master.version] {
             text.push_str(part);
             text.push('\n');
         }
