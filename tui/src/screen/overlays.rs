@@ -198,7 +198,10 @@ fn draw_failover(canvas: &mut Canvas<'_>, state: &State, failover: &Failover) {
     let glyphs = canvas.glyphs;
     let keys = "space plays it at its own pace, arrows step, y copies, esc closes";
     let summary = match failover.leaderless_ms {
-        Some(ms) => format!("{ms} ms from the last sign of the earlier lease until a leader acted"),
+        Some(ms) => {
+            let most = if failover.exact { "" } else { "at most " };
+            format!("{most}{ms} ms from the last sign of the earlier lease until a leader acted")
+        }
         None => "how long nobody led is not known: not all of it was seen".to_owned(),
     };
     let line = |y: u16| Rect { y, height: u16::from(y < inside.bottom()), ..inside };

@@ -34,6 +34,8 @@ pub(crate) struct Failover {
     pub(crate) playing: Option<(Moment, u64)>,
     /// Milliseconds from the end of the earlier lease until a leader acted, where both were seen.
     pub(crate) leaderless_ms: Option<u64>,
+    /// Whether the leader itself told when it acted. Others see it later.
+    pub(crate) exact: bool,
 }
 
 impl Failover {
@@ -43,12 +45,14 @@ impl Failover {
         let election = items.iter().find(|item| item.is_election() && item.term == Some(term))?;
         let gap = election.gap_ms.and_then(|gap| i64::try_from(gap).ok()).unwrap_or(0);
         let ended_at = election.at_ms - gap;
-        let acts_at = items
+        // What the leader tells of itself goes before what others saw of it.
+        let acts = items
             .iter()
             .filter(|item| item.acts && item.at_ms >= election.at_ms)
             .filter(|item| item.term.is_none_or(|of| of == term))
-            .map(|item| item.at_ms)
-            .next();
+            .min_by_key(|item| (item.kind != "standing", item.at_ms));
+        let exact = acts.is_some_and(|item| item.kind == "standing");
+        let acts_at = acts.map(|item| item.at_ms);
         let next = items.iter().find(|item| item.is_election() && item.term > Some(term));
         let end = acts_at.map_or(election.at_ms + AFTER_MS, |at| at + SETTLE_MS);
         let end = next.map_or(end, |next| end.min(next.at_ms - 1));
@@ -78,7 +82,7 @@ impl Failover {
         }
         let leaderless_ms = election.gap_ms.and(acts_at).and_then(|at| u64::try_from(at - ended_at).ok());
         let shown = found.len();
-        Some(Self { term, steps: found, shown, playing: None, leaderless_ms })
+        Some(Self { term, steps: found, shown, playing: None, leaderless_ms, exact })
     }
 
     /// Shows one step more or less, and stops playing.
@@ -160,7 +164,7 @@ mod tests {
         let failover = Failover::of(&timeline(), 7).unwrap();
         let offsets: Vec<u64> = failover.steps.iter().map(|step| step.offset_ms).collect();
         assert_eq!(offsets, [0, 10, 40, 52]);
-        assert_eq!(failover.leaderless_ms, Some(52));
+        assert_eq!((failover.leaderless_ms, failover.exact), (Some(52), true));
         assert_eq!(Failover::of(&timeline(), 8), None);
     }
 

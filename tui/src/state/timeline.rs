@@ -115,6 +115,13 @@ impl Timeline {
         self.add(Item::new(key, now.wall_ms, HERE, "connection", tone, text));
     }
 
+    /// Notes that a picture shows a leader who acts.
+    pub(crate) fn note_acting(&mut self, now: Moment, name: &str, term: u64) {
+        let text = format!("the picture shows {name} acting, term {term}");
+        let item = Item::new(self.unnamed(), now.wall_ms, HERE, "picture", Tone::Good, text);
+        self.add(Item { term: Some(term), acts: true, ..item });
+    }
+
     fn unnamed(&mut self) -> String {
         self.unnamed += 1;
         format!("unnamed {}", self.unnamed)

@@ -56,13 +56,7 @@ fn picture(state: &mut State, cluster: Cluster) {
     let after = leader(&cluster).map(|(name, term)| (name.to_owned(), term));
     if known && before != after.as_ref().map(|(_, term)| *term) {
         match &after {
-            Some((name, term)) => {
-                state.timeline.note(
-                    state.now,
-                    Tone::Good,
-                    format!("the picture shows {name} acting, term {term}"),
-                );
-            }
+            Some((name, term)) => state.timeline.note_acting(state.now, name, *term),
             None => {
                 state.timeline.note(state.now, Tone::Bad, "the picture shows no acting leader".to_owned());
             }
