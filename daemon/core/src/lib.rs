@@ -4,7 +4,9 @@
 //! come in as parameters, so that the same code runs in production, in the simulator and under the model
 //! checker.
 
+pub mod agents;
 pub mod clock;
 pub mod election;
+pub mod id;
 pub mod masters;
 pub mod vault;
