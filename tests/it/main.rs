@@ -2,6 +2,7 @@
 //! and how a master behaves as a process.
 
 mod events;
+mod agents;
 mod fence;
 mod lease;
 mod membership;

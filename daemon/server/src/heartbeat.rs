@@ -11,6 +11,7 @@ use kontena_wire::cluster::MasterState;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::agents::Agents;
 use crate::clock::SystemClock;
 use crate::election::{Leadership, Standing};
 use crate::events;
@@ -102,6 +103,7 @@ pub(crate) struct Heartbeat {
     pub(crate) picture: watch::Sender<Picture>,
     pub(crate) trace: Trace,
     pub(crate) counter: CommandCounter,
+    pub(crate) agents: Agents,
 }
 
 impl Heartbeat {
@@ -212,7 +214,7 @@ impl Heartbeat {
             version: self.settings.version.clone(),
             term,
             acting,
-            agents: 0,
+            agents: self.agents.connected(),
             mongo_rtt,
             fingerprint: self.settings.fingerprint.clone(),
             eligible: self.tunables.borrow().eligible,

@@ -15,12 +15,13 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, middleware};
 use kontena_core::election::HolderId;
-use kontena_store::{CommandCounter, LeaderHistory, Masters};
+use kontena_store::{CommandCounter, HostNodes, LeaderHistory, Masters};
 use kontena_wire::cluster::Refusal;
 use tokio::sync::watch;
 
 pub use access::Admission;
 
+use crate::agents::{self, Agents};
 use crate::clock::SystemClock;
 use crate::duties::Statuses;
 use crate::election::{Leadership, Requests};
@@ -48,6 +49,8 @@ pub(crate) struct Api {
     pub(crate) commands: CommandCounter,
     pub(crate) feed: Feed,
     pub(crate) lease_sight: watch::Receiver<Option<LeaseSight>>,
+    pub(crate) nodes: HostNodes,
+    pub(crate) agents: Agents,
 }
 
 /// The routes for clients that came in by `admission`.
@@ -59,12 +62,17 @@ pub(crate) fn router(api: Api, admission: Admission) -> Router {
         .route("/v1/cluster/masters/{id}/drain", post(drain::drain))
         .route("/metrics", get(metrics::show))
         .layer(middleware::from_fn_with_state((api.clone(), admission), access::administrators_only));
-    Router::new()
+    let at_root = middleware::from_fn_with_state(api.agents.clone(), agents::at_root);
+    let router = Router::new()
         .route("/livez", get(health::livez))
         .route("/readyz", get(health::readyz))
         .route("/leader", get(health::leader))
         .merge(administration)
-        .with_state(api)
+        .with_state(api);
+    match admission {
+        Admission::Network => router.layer(at_root),
+        Admission::AdminSocket => router,
+    }
 }
 
 /// An answer that says what is wrong and what to do.

@@ -10,6 +10,8 @@ use kontena_store::DatabaseUri;
 use secrecy::{ExposeSecret, SecretString};
 use subtle::ConstantTimeEq;
 
+use crate::agents::AgentSettings;
+
 /// The settings of one master.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -33,6 +35,8 @@ pub struct Settings {
     pub probe_every: Option<Duration>,
     /// Where to record when this master acted, for measurements.
     pub trace: Option<PathBuf>,
+    /// How agents are treated.
+    pub agents: AgentSettings,
     /// Where the HTTP API listens.
     pub listen: SocketAddr,
 }

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use kontena_core::election::{TTL_DEFAULT, Timing};
 use kontena_core::vault;
-use kontena_server::{AdminToken, Settings, Tunables};
+use kontena_server::{AdminToken, AgentSettings, Settings, Tunables};
 use kontena_store::DatabaseUri;
 use secrecy::{ExposeSecret, SecretString};
 
@@ -103,6 +103,7 @@ pub(super) fn check(merged: Fragment, looked_in: &str) -> Result<Config, Vec<Fau
         vault_proof,
         probe_every: None,
         trace: None,
+        agents: AgentSettings::default(),
         listen,
     };
     Ok(Config { settings, admin_socket, admin_token, log_level, merged })

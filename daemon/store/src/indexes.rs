@@ -42,11 +42,10 @@ impl Store {
         let options = IndexOptions::builder().name("name_1".to_owned()).unique(true).build();
         let index = IndexModel::builder().keys(doc! { "name": 1 }).options(options).build();
         let made = self.database().collection::<Document>(LOCKS).create_index(index).max_time(limit).await;
-        Ok(made
-            .err()
-            .map(|error| IndexFailure { collection: LOCKS, failure: error.into() })
-            .into_iter()
-            .collect())
+        let lock = made.err().map(|error| IndexFailure { collection: LOCKS, failure: error.into() });
+        let mut failures = crate::agent_indexes::ensure(self, &existing, limit).await?;
+        failures.extend(lock);
+        Ok(failures)
     }
 
     /// Makes the collection of the probe duty, which only measurements need.

@@ -2,6 +2,7 @@
 //! sockets, because the promises worth testing are exactly those that a mock would merely repeat.
 
 pub mod http;
+pub mod agent;
 mod keeper;
 pub mod master;
 pub mod mongod;

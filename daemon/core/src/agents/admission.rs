@@ -205,8 +205,9 @@ mod tests {
     #[test]
     fn a_grid_token_admits_new_nodes_and_those_that_came_with_it() {
         let hello = Hello::read(headers(), "1.5.4").unwrap();
-        let decide =
-            |by_node_id| decide(&hello, Some(GRID), by_node_id, None).map_err(|refusal| refusal.code);
+        let decide = |by_node_id: Option<&KnownNode>| {
+            decide(&hello, Some(GRID), by_node_id, None).map_err(|refusal| refusal.code)
+        };
         assert_eq!(decide(None), Ok(Decision::New { grid: GRID }));
         assert_eq!(
             decide(Some(&node(7, GRID, Some("AAAA:BBBB"), false))),

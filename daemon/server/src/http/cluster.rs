@@ -27,14 +27,15 @@ pub(super) async fn show(State(api): State<Api>) -> Response {
     let reads = async {
         let reign = api.history.reign(READ_LIMIT).await?;
         let history = api.history.latest(HISTORY, READ_LIMIT).await?;
-        Ok::<_, kontena_store::Failure>((reign, history))
+        let total = api.nodes.count(READ_LIMIT).await?;
+        Ok::<_, kontena_store::Failure>((reign, history, total))
     };
     // Both wait for the same database: together, so that its silence costs one limit and not two.
     let (read, picture) = tokio::join!(tokio::time::timeout(READ_LIMIT, reads), picture(&api));
     // What is known without the database is told without it.
-    let (reign, history) = match read {
+    let (reign, history, total) = match read {
         Ok(Ok(read)) => read,
-        Ok(Err(_)) | Err(_) => (None, Vec::new()),
+        Ok(Err(_)) | Err(_) => (None, Vec::new(), 0),
     };
     let now = SystemClock.now().monotonic;
     let own_acting = api.leadership.acting();
@@ -67,7 +68,7 @@ pub(super) async fn show(State(api): State<Api>) -> Response {
         term,
         leader,
         lease: lease(&api),
-        agents: cluster::Agents { connected: rows.iter().map(|row| row.agents).sum(), total: 0 },
+        agents: cluster::Agents { connected: rows.iter().map(|row| row.agents).sum(), total },
         masters: rows.into_iter().map(|row| master(&api, &picture, now, row)).collect(),
         duties: duties(&api),
         history: history.into_iter().map(reign_body).collect(),
