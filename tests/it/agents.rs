@@ -1,6 +1,8 @@
 //! Agents and masters: real sockets, real processes, a real database.
 
+mod bus;
 mod handshake;
+mod pods;
 mod reports;
 mod sessions;
 

@@ -4,12 +4,14 @@
 mod clock;
 mod contradictions;
 mod hosts;
+mod grids;
 mod judge;
 mod process;
 mod report;
 mod rig;
 mod scenario;
 mod trace;
+mod watch;
 
 use std::process::ExitCode;
 
@@ -44,6 +46,12 @@ enum Scenario {
     Hosts(scenario::hosts::Hosts),
     /// The TUI with many rows, and with a leader that is killed: how soon is it on the screen?
     Tui(scenario::tui::Tui),
+    /// Many agents on one master: how fast are they in, what do they cost?
+    Agents(scenario::agents::Agents),
+    /// Kill one of three masters: how long until its agents are back, and what is lost?
+    Herd(scenario::herd::Herd),
+    /// Call agents whose sessions another master holds.
+    Bus(scenario::bus::Bus),
     /// Watch masters that have nothing to do: memory, processor, commands to the database.
     Idle(scenario::idle::Idle),
 }
@@ -59,6 +67,9 @@ async fn main() -> ExitCode {
         Scenario::Sim(sim) => scenario::sim::run(&sim),
         Scenario::Hosts(hosts) => scenario::hosts::run(hosts, cli.json).await,
         Scenario::Tui(tui) => scenario::tui::run(tui).await.map(Some),
+        Scenario::Agents(agents) => scenario::agents::run(agents).await,
+        Scenario::Herd(herd) => scenario::herd::run(herd).await.map(Some),
+        Scenario::Bus(bus) => scenario::bus::run(bus).await.map(Some),
         Scenario::Idle(idle) => scenario::idle::run(idle).await.map(Some),
     };
     match outcome {

@@ -17,7 +17,7 @@ use crate::report::Report;
 use crate::trace::{Life, overlaps};
 
 /// The database of all scenarios.
-const DATABASE: &str = "kontena_lab";
+pub(crate) const DATABASE: &str = "kontena_lab";
 /// How long anything that should be quick may take before the scenario gives up.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
 /// Between two looks at whether the masters have settled.

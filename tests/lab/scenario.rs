@@ -1,9 +1,12 @@
 //! The scenarios, one file each.
 
+pub(crate) mod agents;
+pub(crate) mod bus;
 pub(crate) mod demo;
 pub(crate) mod failover;
 pub(crate) mod handover;
 pub(crate) mod hosts;
+pub(crate) mod herd;
 pub(crate) mod idle;
 pub(crate) mod mongo_failover;
 pub(crate) mod sim;

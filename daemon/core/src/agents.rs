@@ -4,6 +4,7 @@
 pub mod admission;
 pub mod keepalive;
 pub mod node;
+pub mod pod;
 pub mod refusal;
 pub mod skew;
 pub mod version;

@@ -1,6 +1,7 @@
 //! The HTTP interface.
 
 mod access;
+mod agents;
 mod cluster;
 mod drain;
 mod events;
@@ -21,7 +22,7 @@ use tokio::sync::watch;
 
 pub use access::Admission;
 
-use crate::agents::{self, Agents};
+use crate::agents::{Agents, at_root};
 use crate::clock::SystemClock;
 use crate::duties::Statuses;
 use crate::election::{Leadership, Requests};
@@ -61,8 +62,9 @@ pub(crate) fn router(api: Api, admission: Admission) -> Router {
         .route("/v1/cluster/step-down", post(cluster::step_down))
         .route("/v1/cluster/masters/{id}/drain", post(drain::drain))
         .route("/metrics", get(metrics::show))
+        .route("/v1/cluster/agents/{node}/ping", post(agents::ping))
         .layer(middleware::from_fn_with_state((api.clone(), admission), access::administrators_only));
-    let at_root = middleware::from_fn_with_state(api.agents.clone(), agents::at_root);
+    let at_root = middleware::from_fn_with_state(api.agents.clone(), at_root);
     let router = Router::new()
         .route("/livez", get(health::livez))
         .route("/readyz", get(health::readyz))

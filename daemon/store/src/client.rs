@@ -15,8 +15,8 @@ use secrecy::{ExposeSecret, SecretString};
 use thiserror::Error;
 
 use crate::{
-    Bus, Containers, Grids, HostNodes, LeaderHistory, Masters, OriginalLock, Sentinel, ServiceInstances,
-    Telemetry, VolumeInstances,
+    Bus, Containers, Grids, HostNodes, LeaderHistory, Masters, OriginalLock, Pods, Sentinel,
+    ServiceInstances, Telemetry, VolumeInstances,
 };
 
 /// The name under which the server lists our connections.
@@ -215,6 +215,12 @@ impl Store {
     #[must_use]
     pub fn service_instances(&self) -> ServiceInstances {
         ServiceInstances::new(self.database.clone())
+    }
+
+    /// What pods are made of.
+    #[must_use]
+    pub fn pods(&self) -> Pods {
+        Pods::new(self.database.clone())
     }
 
     /// The places of volumes.

@@ -1,6 +1,7 @@
 //! The hosts: `host_nodes`. The fields that we add are `master_id` (whose process holds the agent's session),
 //! `session_epoch` (which session that is; it only rises) and `session_lost_at` (since when nobody holds one).
 
+mod ephemeral;
 mod reports;
 mod sessions;
 

@@ -13,7 +13,7 @@ use crate::command::{Failure, find_first, write};
 use crate::object_id::{documents_at, id_at, object_id, object_ids, text_at};
 use crate::service_instances::certain;
 
-const VOLUME_INSTANCES: &str = "volume_instances";
+pub(crate) const VOLUME_INSTANCES: &str = "volume_instances";
 const VOLUMES: &str = "volumes";
 
 /// A volume as its node must have it.

@@ -229,3 +229,12 @@ pub struct Refusal {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ask: Option<String>,
 }
+
+/// The answer of `POST /v1/cluster/agents/NODE/ping`.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
+pub struct AgentPing {
+    /// The node's document.
+    pub node: String,
+    /// From the asked master through the one that holds the session to the agent and back, in milliseconds.
+    pub round_trip_ms: f64,
+}

@@ -296,7 +296,7 @@ fn plug_statement(plug: &Plug, master: HolderId) -> Document {
 }
 
 /// A record without an epoch never had a session of ours.
-fn observed(epoch: i64) -> Bson {
+pub(super) fn observed(epoch: i64) -> Bson {
     if epoch == 0 { Bson::Document(doc! { "$in": [Bson::Null, 0_i64] }) } else { Bson::Int64(epoch) }
 }
 
