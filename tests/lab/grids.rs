@@ -31,8 +31,13 @@ impl Grids {
 
     /// As few grids as hold so many agents.
     pub(crate) async fn create(&self, agents: usize) -> Result<Vec<Grid>> {
+        self.create_many(agents.div_ceil(NODES_MAX).max(1)).await
+    }
+
+    /// So many grids.
+    pub(crate) async fn create_many(&self, count: usize) -> Result<Vec<Grid>> {
         let mut grids = Vec::new();
-        for number in 1..=agents.div_ceil(NODES_MAX).max(1) {
+        for number in 1..=count {
             let token = format!("lab-grid-token-{number}");
             self.store.grids().create(&format!("grid-{number}"), &token, 1, LIMIT).await?;
             grids.push(Grid { token });

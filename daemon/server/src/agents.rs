@@ -36,6 +36,11 @@ use crate::fitness::Fitness;
 use crate::heartbeat::Picture;
 use gather::Gather;
 
+/// After which a load balancer has seen that a master is not ready.
+const NOTICED_AFTER: Duration = Duration::from_secs(5);
+/// Over which the agents of a drained master leave.
+const LEAVE_OVER: Duration = Duration::from_secs(5);
+
 /// The limit of each call on the database.
 const LIMIT: Duration = Duration::from_secs(5);
 
@@ -197,7 +202,16 @@ impl Agents {
         tasks.spawn(telemetry::work(self.0.store.telemetry(), telemetry, stop.clone()));
         let packets = bus::start(self, streams, post);
         tasks.spawn(ending_with(stop.clone(), bus::work(self.clone(), packets)));
+        tasks.spawn(ending_with(
+            stop.clone(),
+            leave_when_drained(self.clone(), surroundings.draining.clone()),
+        ));
         self.0.admissions.open(surroundings);
+    }
+
+    /// The client that agents are served with.
+    pub(crate) fn store(&self) -> Store {
+        self.0.store.clone()
     }
 
     /// How many sessions this master holds.
@@ -244,6 +258,15 @@ impl Agents {
         use kontena_wire::agent::outbound;
         [outbound::master_info(&self.0.compat_version), outbound::node_info(node_info)]
     }
+}
+
+/// A master that is taken out of service sends its agents away, once load balancers have had time to notice.
+async fn leave_when_drained(agents: Agents, mut draining: watch::Receiver<bool>) {
+    if draining.wait_for(|draining| *draining).await.is_err() {
+        return;
+    }
+    tokio::time::sleep(NOTICED_AFTER).await;
+    agents.send_elsewhere("this master is taken out of service", LEAVE_OVER).await;
 }
 
 async fn ending_with(stop: CancellationToken, work: impl Future<Output = ()>) {

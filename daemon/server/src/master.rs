@@ -111,7 +111,6 @@ pub struct Master {
     trace: Trace,
     agents: Agents,
     desks: Desks,
-    reports: Store,
 }
 
 impl Master {
@@ -132,9 +131,7 @@ impl Master {
         let bound = listeners.network.local_addr().map_err(StartError::Listener)?;
         let url = settings.advertise.clone().unwrap_or_else(|| reachable(bound, &settings.name));
         let settings = Arc::new(settings);
-        Ok(Self {
-            settings, id, url, listeners, main, streams, writer, counter, trace, agents, desks, reports,
-        })
+        Ok(Self { settings, id, url, listeners, main, streams, writer, counter, trace, agents, desks })
     }
 
     /// The session whose transactions a successor must end.
@@ -203,6 +200,7 @@ impl Master {
         if tokio::time::timeout(END_LIMIT, tasks.wait()).await.is_err() {
             tracing::warn!("some requests were still open when this master ended");
         }
+        agents.store().close(CLOSE_LIMIT).await;
         for store in stores {
             store.close(CLOSE_LIMIT).await;
         }
@@ -218,9 +216,8 @@ impl Master {
         cancel: &CancellationToken,
         tasks: &TaskTracker,
     ) -> Result<Started, RunError> {
-        let Self {
-            settings, id, url, listeners, main, streams, writer, counter, trace, agents, desks, reports,
-        } = self;
+        let Self { settings, id, url, listeners, main, streams, writer, counter, trace, agents, desks } =
+            self;
         let metrics = SharedMetrics::default();
         let statuses = Statuses::default();
 
@@ -322,7 +319,7 @@ impl Master {
             nodes: main.host_nodes(),
             agents,
         };
-        Ok(Started { api, lease_thread, listeners, stores: [reports, main, streams] })
+        Ok(Started { api, lease_thread, listeners, stores: [main, streams] })
     }
 }
 
@@ -331,7 +328,7 @@ struct Started {
     api: Api,
     lease_thread: Ended,
     listeners: Listeners,
-    stores: [Store; 3],
+    stores: [Store; 2],
 }
 
 /// The writer's questions to the election.

@@ -5,13 +5,16 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use kontena_core::election::{HolderId, TTL_DEFAULT, Timing};
 use kontena_core::id::Id;
-use kontena_server::{AgentSettings, Agents, CallError, ExecEvent, Listeners, Master, Settings};
+use kontena_server::{
+    AgentSettings, Agents, CallError, ExecEvent, Listeners, Manager, Master, Settings, Tunables, Wishes,
+};
 use kontena_testkit::agent::{Agent, Temper, dial};
 use kontena_wire::agent::{Stream, outbound};
 use kontena_wire::rpc::{Value, loose, map};
 use mongodb::bson::doc;
 use reqwest::{Method, StatusCode};
 use tokio::net::TcpListener;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio_util::sync::CancellationToken;
 
@@ -31,18 +34,22 @@ struct Inside {
 impl Inside {
     async fn start(uri: &str, number: u8) -> Result<Self> {
         let network = TcpListener::bind("127.0.0.1:0").await?;
+        let tunables = Tunables {
+            timing: Timing::new(TTL_DEFAULT)?,
+            eligible: false,
+            preferred: false,
+            admin_token: None,
+            drain_grace: Duration::ZERO,
+        };
         let settings = Settings {
             version: "0".to_owned(),
             compat_version: "1.5.4".to_owned(),
             name: format!("inside-{number}"),
             database: database_uri(uri),
             advertise: None,
-            timing: Timing::new(TTL_DEFAULT)?,
-            eligible: false,
-            admin_token: None,
+            tunables: tunables.clone(),
             vault_proof: None,
             fingerprint: "tests".to_owned(),
-            drain_grace: Duration::ZERO,
             probe_every: None,
             trace: None,
             agents: AgentSettings::default(),
@@ -53,7 +60,9 @@ impl Inside {
         let agents = master.agents();
         let stop = CancellationToken::new();
         let stopped = stop.clone();
-        let task = tokio::spawn(master.run(async move { stopped.cancelled().await }, |_| {}));
+        let wishes =
+            Wishes { stop: async move { stopped.cancelled().await }, tunables: watch::channel(tunables).1 };
+        let task = tokio::spawn(master.run(wishes, Manager { watchdog: None, status: Box::new(|_| {}) }));
         Ok(Self { agents, stop, task })
     }
 

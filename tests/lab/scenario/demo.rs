@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
+use kontena_testkit::agent::{Fleet, Traffic};
 use kontena_testkit::master::{Master, Settings, TOKEN};
 use kontena_testkit::mongod::{self, ReplicaSet};
 use kontena_testkit::program::program;
@@ -11,6 +12,9 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::UnixListener;
 use tokio::time::{Instant, sleep};
 
+use crate::grids::Grids;
+
+const AGENTS: usize = 12;
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// How long after its death a master is started again.
 const RESTART: Duration = Duration::from_secs(8);
@@ -46,6 +50,13 @@ pub(crate) async fn run(arguments: Demo) -> Result<()> {
         ));
         masters.push(master);
     }
+    let grids = Grids::open(&set, "kontena_demo").await?;
+    let tokens = grids.create_many(2).await?;
+    let addresses: Vec<String> =
+        masters.iter().map(|master| master.url().trim_start_matches("http://").to_owned()).collect();
+    let fleet = Fleet::start(&addresses, &tokens, AGENTS, Traffic::Full, Duration::from_secs(2));
+    let mut connected = 0;
+    tell(&format!("{AGENTS} agents in {} grids are on their way", tokens.len()));
     if !no_tui {
         return watch(masters, seconds).await;
     }
@@ -60,6 +71,10 @@ pub(crate) async fn run(arguments: Demo) -> Result<()> {
     let end = seconds.map(|seconds| Instant::now() + Duration::from_secs(seconds));
     loop {
         let now = acting(&masters).await;
+        if fleet.record().connected() != connected {
+            connected = fleet.record().connected();
+            tell(&format!("{connected} of {AGENTS} agents are connected"));
+        }
         match (&shown, &now) {
             (Some(before), None) => {
                 lost_at = Some(Instant::now());
