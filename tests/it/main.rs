@@ -1,8 +1,8 @@
 //! Tests of the real program on a real MongoDB replica set: what the database must keep of the election's rules,
 //! and how a master behaves as a process.
 
-mod events;
 mod agents;
+mod events;
 mod fence;
 mod lease;
 mod membership;

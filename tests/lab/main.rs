@@ -3,15 +3,14 @@
 
 mod clock;
 mod contradictions;
-mod hosts;
 mod grids;
+mod hosts;
 mod judge;
 mod process;
 mod report;
 mod rig;
 mod scenario;
 mod trace;
-mod watch;
 
 use std::process::ExitCode;
 

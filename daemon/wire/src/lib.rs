@@ -1,8 +1,8 @@
 //! What travels: the bodies of the HTTP interface, and the messages between masters and agents, as types that
 //! both ends share.
 
+pub mod agent;
 pub mod agents;
 pub mod cluster;
 pub mod events;
-pub mod agent;
 pub mod rpc;

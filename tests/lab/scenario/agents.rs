@@ -11,9 +11,9 @@ use tokio::time::{Instant, sleep};
 
 use crate::clock;
 use crate::grids::Grids;
+use crate::process::{TICKS, rss_mib, ticks};
 use crate::report::Report;
 use crate::rig::{DATABASE, Plan, Rig};
-use crate::watch::{TICKS, rss_mib, ticks};
 
 const LOOK_EVERY: Duration = Duration::from_secs(1);
 const PATIENCE: Duration = Duration::from_secs(300);

@@ -13,7 +13,6 @@ use crate::process::{TICKS, rss_mib, ticks};
 use crate::report::Report;
 use crate::rig::{Plan, Rig};
 use crate::trace::Life;
-use crate::watch::{TICKS, rss_mib, ticks};
 
 /// From one look to the next.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
