@@ -7,7 +7,7 @@ use clap::{Args, Parser, Subcommand};
 
 /// One of several masters that together are one highly available Kontena Master.
 #[derive(Debug, Parser)]
-#[command(version, propagate_version = true)]
+#[command(version, propagate_version = true, disable_help_subcommand = true)]
 pub(crate) struct Cli {
     /// The configuration file. Without one, the environment alone is used: `MONGODB_URI`, `VAULT_KEY`, `VAULT_IV`,
     /// PORT, `LOG_LEVEL`.

@@ -153,3 +153,10 @@ fn small_files_have_one_subject() {
         .collect();
     assert!(long.is_empty(), "above 500 lines: {long:#?}");
 }
+
+#[test]
+fn every_kind_of_event_is_explained_in_the_catalog() {
+    let catalog = fs::read_to_string(root().join("systemd/catalog/kontena-master.catalog")).unwrap();
+    let explained: BTreeSet<&str> = catalog.lines().filter_map(|line| line.strip_prefix("-- ")).collect();
+    assert_eq!(explained, BTreeSet::from(kontena_server::events::ALL));
+}
