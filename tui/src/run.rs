@@ -8,9 +8,10 @@ use std::time::Duration;
 
 use anyhow::{Context as _, Result, bail};
 use crossterm::event::{Event as Reported, EventStream, MouseButton, MouseEventKind};
-use futures_util::{FutureExt, StreamExt};
+use futures_util::StreamExt;
 use tokio::signal::unix::{SignalKind, signal};
-use tokio::sync::mpsc::{self, Receiver};
+use tokio::sync::mpsc::{self, Receiver, Sender};
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep_until};
 
 use crate::action::Action;
@@ -28,6 +29,8 @@ use crate::update::update;
 
 /// How many events of the connection may wait; more wait in the sockets.
 const EVENTS: usize = 256;
+/// How many keys may wait; more wait in the terminal.
+const REPORTS: usize = 64;
 /// Between two frames when nothing happens but time.
 const TICK: Duration = Duration::from_millis(250);
 /// Between two frames while something moves.
@@ -93,7 +96,10 @@ pub(crate) fn run(
 
 impl App {
     async fn run(mut self, mut taken: Receiver<Event>) -> Result<()> {
-        let mut reported = EventStream::new();
+        let (reports, mut reported) = mpsc::channel(REPORTS);
+        // Ends with the loop.
+        let mut tasks = JoinSet::new();
+        tasks.spawn(listen(reports));
         let mut terminate = signal(SignalKind::terminate())?;
         let mut hang_up = signal(SignalKind::hangup())?;
         let mut next_tick = Instant::now();
@@ -102,7 +108,7 @@ impl App {
             let event = tokio::select! {
                 // A key goes before everything else.
                 biased;
-                event = reported.next() => match event {
+                event = reported.recv() => match event {
                     Some(event) => match translate(event?) {
                         Some(event) => event,
                         None => continue,
@@ -120,10 +126,9 @@ impl App {
             }
             // What has come already is taken in before the next frame.
             for _ in 0..BURST {
-                let event = match reported.next().now_or_never() {
-                    Some(Some(event)) => translate(event?),
-                    Some(None) => return Ok(()),
-                    None => match taken.try_recv() {
+                let event = match reported.try_recv() {
+                    Ok(event) => translate(event?),
+                    Err(_) => match taken.try_recv() {
                         Ok(event) => Some(event),
                         Err(_) => break,
                     },
@@ -228,6 +233,17 @@ impl App {
     fn order(&mut self, what: &str, order: Order) {
         if self.link.as_ref().is_some_and(|link| !link.order(order)) {
             self.state.tell(Tone::Bad, format!("{what}: the connection is busy, try again"));
+        }
+    }
+}
+
+/// Takes what the terminal reports out of a stream that must be waited for by one task only: it remembers the first
+/// one that asked.
+async fn listen(reports: Sender<std::io::Result<Reported>>) {
+    let mut stream = EventStream::new();
+    while let Some(event) = stream.next().await {
+        if reports.send(event).await.is_err() {
+            return;
         }
     }
 }

@@ -13,6 +13,7 @@ use crossterm::terminal::{
 use crossterm::{execute, queue};
 use ratatui::Terminal;
 use ratatui::backend::CrosstermBackend;
+use ratatui::layout::{Position, Rect};
 
 use crate::screen;
 use crate::state::State;
@@ -58,7 +59,9 @@ impl Screen {
         if self.mouse {
             execute!(self.terminal.backend_mut(), EnableMouseCapture)?;
         }
-        self.terminal.clear()
+        // Clears as well. The library's own way to clear asks the terminal for its cursor, which not all answer.
+        let size = self.terminal.size()?;
+        self.terminal.resize(Rect::from((Position::ORIGIN, size)))
     }
 
     /// Columns and rows.
