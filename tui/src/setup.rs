@@ -49,10 +49,8 @@ impl Setup {
             Some(name) => {
                 let known: Vec<&str> = all.iter().skip(others).map(|context| context.name.as_str()).collect();
                 let Some(place) = named(name) else {
-                    bail!(
-                        "there is no master {name:?} in ~/.kontena_client.json; there are: {}",
-                        known.join(", ")
-                    );
+                    let known = if known.is_empty() { "none".to_owned() } else { known.join(", ") };
+                    bail!("there is no master {name:?} in ~/.kontena_client.json; it has: {known}");
                 };
                 others + place
             }
