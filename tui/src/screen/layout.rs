@@ -10,6 +10,9 @@ const SIDE_FROM: u16 = 110;
 /// From this height on, the latest events have room below the list.
 const RECENT_FROM: u16 = 30;
 
+/// Lines that the details of a master take.
+const DETAILS: u16 = 26;
+
 /// The regions.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Areas {
@@ -20,6 +23,13 @@ pub(crate) struct Areas {
     pub(crate) side: Option<Rect>,
     pub(crate) recent: Option<Rect>,
     pub(crate) footer: Rect,
+}
+
+/// The events get a quarter of the body, and what a short list leaves over.
+fn recent_height(state: &State, body: u16) -> u16 {
+    let rows = u16::try_from(state.view.listing(state).len()).unwrap_or(u16::MAX).saturating_add(2);
+    let list = if has_side(state.size) { rows.max(DETAILS) } else { rows };
+    (body / 4).max(body.saturating_sub(list)).max(8)
 }
 
 /// Whether a screen of this size has room beside the list.
@@ -34,7 +44,7 @@ pub(crate) fn of(state: &State) -> Areas {
     let body_top = 4.min(height);
     let body_end = height.saturating_sub(2).max(body_top);
     let recent = state.view != View::Events && height >= RECENT_FROM;
-    let recent_height = if recent { (height / 4).clamp(8, 20) } else { 0 };
+    let recent_height = if recent { recent_height(state, body_end - body_top) } else { 0 };
     let list_end = body_end.saturating_sub(recent_height).max(body_top);
     let side = (state.detail && has_side(state.size)).then_some(());
     let side_width = if side.is_some() { (width / 3).clamp(40, 72) } else { 0 };

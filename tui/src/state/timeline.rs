@@ -150,10 +150,11 @@ fn describe(key: &str, at_ms: i64, by: &str, what: &Happening) -> Item {
             term: Some(*term),
             ..item("lease", Tone::Note, format!("{} took the lease for term {term}", holder.name))
         },
-        Happening::Lease { term, holder: None } => Item {
-            term: Some(*term),
-            ..item("lease", Tone::Warn, format!("the lease of term {term} is free"))
-        },
+        Happening::Lease { term, holder: None } => {
+            // Before the first term there was nobody to lose.
+            let tone = if *term == 0 { Tone::Plain } else { Tone::Warn };
+            Item { term: Some(*term), ..item("lease", tone, format!("the lease of term {term} is free")) }
+        }
         Happening::Standing { standing, term } => {
             let of = term.map(|term| format!(" of term {term}")).unwrap_or_default();
             let (tone, text) = match standing {
@@ -198,8 +199,10 @@ fn describe(key: &str, at_ms: i64, by: &str, what: &Happening) -> Item {
             ..item("database", Tone::Bad, format!("the database does not answer {by}"))
         },
         Happening::Missed { count, reason } => {
+            // Coming from another master, one cannot know what it saw; losing events on the way is another matter.
+            let tone = if count.is_some() { Tone::Warn } else { Tone::Dim };
             let count = count.map(|count| format!("{count} events are missing: ")).unwrap_or_default();
-            item("gap", Tone::Warn, format!("{count}{reason}"))
+            item("gap", tone, format!("{count}{reason}"))
         }
         Happening::Unknown => {
             item("other", Tone::Dim, "something that this version does not know".to_owned())
