@@ -2,6 +2,7 @@
 
 mod bus;
 mod handshake;
+mod listing;
 mod pods;
 mod reports;
 mod sessions;

@@ -62,6 +62,7 @@ pub(crate) fn router(api: Api, admission: Admission) -> Router {
         .route("/v1/cluster/step-down", post(cluster::step_down))
         .route("/v1/cluster/masters/{id}/drain", post(drain::drain))
         .route("/metrics", get(metrics::show))
+        .route("/v1/cluster/agents", get(agents::list))
         .route("/v1/cluster/agents/{node}/ping", post(agents::ping))
         .layer(middleware::from_fn_with_state((api.clone(), admission), access::administrators_only));
     let at_root = middleware::from_fn_with_state(api.agents.clone(), at_root);

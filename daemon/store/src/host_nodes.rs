@@ -2,6 +2,7 @@
 //! `session_epoch` (which session that is; it only rises) and `session_lost_at` (since when nobody holds one).
 
 mod ephemeral;
+mod overview;
 mod reports;
 mod sessions;
 
@@ -19,6 +20,7 @@ use mongodb::bson::{Bson, DateTime, Document, doc};
 use crate::command::{Failure, integer, is_duplicate, write_each};
 use crate::object_id::{flag_at, id, id_at, object_id, object_ids, text_at, texts_at, time_at};
 
+pub use overview::NodeSummary;
 pub use reports::Reported;
 pub use sessions::{Ended, Ending, LostNode, NodeOwner, Plug, Session};
 

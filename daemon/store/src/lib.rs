@@ -39,8 +39,8 @@ pub use diagnosis::{Duplicates, Known, MemberFacts, SetFacts};
 pub use effect::Effect;
 pub use grids::{GridRow, Grids, LogForwarder};
 pub use host_nodes::{
-    CreateFault, Ended, Ending, HostNodes, LostNode, NewNode, NodeOwner, NodeRow, PeerRow, Plug, Reported,
-    Session,
+    CreateFault, Ended, Ending, HostNodes, LostNode, NewNode, NodeOwner, NodeRow, NodeSummary, PeerRow, Plug,
+    Reported, Session,
 };
 pub use indexes::IndexFailure;
 pub use leader_history::{HISTORY_MAX, HistoryRow, LeaderHistory, Person, Reign};

@@ -1,0 +1,43 @@
+//! The list of all agents, which people look at.
+
+use anyhow::{Context, Result};
+use kontena_testkit::agent::Agent;
+use kontena_testkit::terminal::Terminal;
+use kontena_wire::agents::AgentList;
+
+use super::{PATIENCE, Stage, eventually};
+
+#[tokio::test]
+async fn agents_are_listed_with_the_master_that_holds_them_and_seen_in_the_terminal() -> Result<()> {
+    let stage = Stage::set().await?;
+    let (first, second) = (Agent::start(stage.agent(1)), Agent::start(stage.agent(2)));
+    let list = async || -> Result<AgentList> {
+        Ok(serde_json::from_value(stage.master.get("/v1/cluster/agents").await?)?)
+    };
+    let online = async |wanted: usize| -> Result<bool> {
+        Ok(list().await?.agents.iter().filter(|agent| agent.connected).count() == wanted)
+    };
+    eventually("two agents", async || online(2).await).await?;
+    let listed = list().await?;
+    let agent = listed.agents.first().context("an agent")?;
+    assert_eq!((agent.grid.as_str(), agent.master.as_deref()), ("main", Some("only")));
+    assert!(agent.since.is_some());
+    let url = stage.master.url();
+    let token = [("KONTENA_TOKEN", kontena_testkit::master::TOKEN)];
+    let terminal = tokio::task::spawn_blocking(move || -> Result<Terminal> {
+        let mut terminal =
+            Terminal::start("kontena-tui", &["--url", &url, "--socket", "/nonexistent"], &token, (120, 30))?;
+        terminal.press("2")?;
+        terminal.wait_for("both agents", PATIENCE, |text| text.matches(" online ").count() == 2)?;
+        Ok(terminal)
+    })
+    .await??;
+    drop(second);
+    eventually("that one is gone", async || online(1).await).await?;
+    tokio::task::spawn_blocking(move || {
+        terminal.wait_for("the one that is gone", PATIENCE, |text| text.contains(" offline "))
+    })
+    .await??;
+    drop(first);
+    Ok(())
+}
