@@ -166,6 +166,8 @@ async fn who_must_not_stand_does_not_and_says_why() -> Result<()> {
     let cluster = sees(&leader, "three masters", |cluster| {
         state(cluster, "ineligible") == Some(MasterState::Ineligible)
             && state(cluster, "stranger") == Some(MasterState::Unfit)
+            // Before it asked the database it is unfit for not having asked.
+            && !cluster.masters.iter().any(|master| master.warnings.iter().any(|w| w == "not asked yet"))
     })
     .await?;
     let stranger_row = cluster.masters.iter().find(|master| master.name == "stranger").context("a row")?;
