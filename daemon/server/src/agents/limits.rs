@@ -51,7 +51,7 @@ pub(super) const WAITING_BYTES: usize = 4 << 20;
 pub(super) const WAITING_ORDERS: usize = 32;
 
 /// The socket's buffers: ten thousand of the usual size would be gigabytes.
-pub(super) const READ_BUFFER: usize = 4 << 10;
+pub(super) const READ_BUFFER: usize = 2 << 10;
 /// See [`READ_BUFFER`].
 pub(super) const WRITE_BUFFER: usize = 2 << 10;
 

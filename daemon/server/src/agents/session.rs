@@ -87,13 +87,14 @@ pub(super) async fn run(agents: Agents, mut socket: WebSocket, admitted: Admitte
         ping_at,
         pinged_at: None,
     };
-    let end = match desk.greet(&mut socket, greeting).await {
+    // Boxed, since what a session holds while nothing happens counts ten thousand times.
+    let end = match desk.greet(&mut socket, greeting).boxed().await {
         Ok(()) => desk.serve(&mut socket, &mut orders).await,
         Err(end) => end,
     };
     desk.agents.0.registry.remove(&desk.handle);
     orders.close();
-    desk.finish(socket, end).await;
+    desk.finish(socket, end).boxed().await;
 }
 
 impl Desk {
@@ -110,14 +111,14 @@ impl Desk {
             let wake_at = self.wake_at();
             let step = tokio::select! {
                 order = orders.recv() => match order {
-                    Some(order) => self.obey(socket, order).await,
+                    Some(order) => self.obey(socket, order).boxed().await,
                     None => Err(End::gone("its orders were closed")),
                 },
                 answer = next_answer(&mut self.current) => {
                     self.current = None;
                     self.start_next();
                     match answer {
-                        Some(frame) => write(socket, frame).await,
+                        Some(frame) => write(socket, frame).boxed().await,
                         None => Ok(()),
                     }
                 }
@@ -126,7 +127,7 @@ impl Desk {
                     Some(Err(error)) => Err(End::gone(&error.to_string())),
                     None => Err(End::gone("closed without a close frame")),
                 },
-                () = sleep_until(wake_at) => self.keep_alive(socket, reading).await,
+                () = sleep_until(wake_at) => self.keep_alive(socket, reading).boxed().await,
             };
             if let Err(end) = step {
                 return end;

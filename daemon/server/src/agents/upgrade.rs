@@ -8,6 +8,7 @@ use axum::http::header::{RETRY_AFTER, UPGRADE};
 use axum::http::{HeaderMap, HeaderValue, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
+use futures_util::FutureExt;
 use kontena_core::agents::{Headers, Hello, Refusal};
 use kontena_wire::agent::outbound;
 use kontena_wire::rpc::MESSAGE_MAX;
@@ -63,7 +64,7 @@ async fn answer(agents: Agents, upgrade: WebSocketUpgrade, headers: &HeaderMap) 
             upgrade.on_upgrade(move |socket| {
                 tracker.track_future(async move {
                     if let Some(admitted) = seat.take() {
-                        session::run(agents, socket, admitted).await;
+                        session::run(agents, socket, admitted).boxed().await;
                     }
                 })
             })
