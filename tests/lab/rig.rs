@@ -95,6 +95,7 @@ impl Contradictions {
 impl Rig {
     /// Starts everything; returns when a leader acts and the others stand by.
     pub(crate) async fn start(plan: &Plan) -> Result<Self> {
+        kontena_testkit::tls::choose_provider();
         kontena_testkit::master::program()?;
         eprintln!("starting a replica set of three and {} masters", plan.masters);
         let mut settings = mongod::Settings::members(3);

@@ -1,6 +1,7 @@
 //! The HTTP interface.
 
 mod access;
+mod api;
 mod cluster;
 mod drain;
 mod health;
@@ -19,6 +20,7 @@ use kontena_wire::cluster::Refusal;
 use tokio::sync::watch;
 
 pub use access::Admission;
+pub(crate) use api::Resources;
 
 use crate::clock::SystemClock;
 use crate::duties::Statuses;
@@ -44,6 +46,7 @@ pub(crate) struct Api {
     pub(crate) statuses: Statuses,
     pub(crate) metrics: SharedMetrics,
     pub(crate) commands: CommandCounter,
+    pub(crate) resources: Arc<Resources>,
 }
 
 /// The routes for clients that came in by `admission`.
@@ -59,6 +62,7 @@ pub(crate) fn router(api: Api, admission: Admission) -> Router {
         .route("/readyz", get(health::readyz))
         .route("/leader", get(health::leader))
         .merge(administration)
+        .merge(api::router(&api, admission))
         .with_state(api)
 }
 

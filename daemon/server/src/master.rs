@@ -25,7 +25,7 @@ use crate::duties::{self, Owner, Statuses};
 use crate::election::{Leadership, Request, Requests};
 use crate::fitness::{self, Fitness};
 use crate::heartbeat::{Heartbeat, Picture};
-use crate::http::{self, Admission, Api};
+use crate::http::{self, Admission, Api, Resources};
 use crate::lease_thread::{Ended, LeaseThread};
 use crate::metrics::SharedMetrics;
 use crate::oversight::{Overseer, RuntimeTicks, Watchdog};
@@ -67,6 +67,9 @@ pub enum RunError {
     /// A listener failed.
     #[error("the HTTP server has ended: {0}")]
     Http(io::Error),
+    /// No client for the authentication provider could be made.
+    #[error("no HTTP client can be made: {0}")]
+    Client(reqwest::Error),
 }
 
 /// The sockets that a master serves, bound before it is built so that an address in use shows at once.
@@ -144,7 +147,7 @@ impl Master {
         let Wishes { stop, tunables } = wishes;
         let (cancel, serving, tasks) =
             (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
-        let started = self.start(manager, &tunables, &cancel, &tasks)?;
+        let started = self.start(manager, &tunables, &cancel, &serving, &tasks)?;
         let Started { api, mut lease_thread, listeners, main, streams } = started;
         let (requests, draining) = (api.requests.clone(), api.draining.clone());
         let (failed_sender, mut failed) = tokio::sync::mpsc::channel(2);
@@ -192,6 +195,7 @@ impl Master {
         manager: Manager,
         tunables: &watch::Receiver<Tunables>,
         cancel: &CancellationToken,
+        serving: &CancellationToken,
         tasks: &TaskTracker,
     ) -> Result<Started, RunError> {
         let Self { settings, id, url, listeners, main, streams, writer, counter, trace } = self;
@@ -252,7 +256,7 @@ impl Master {
         tasks.spawn(writer.run(cancel.clone()));
 
         let owner = Owner {
-            duties: duties::all(settings.probe_every).into(),
+            duties: duties::all(&settings).into(),
             leadership: leadership.clone(),
             store: main.clone(),
             writer: writer_handle,
@@ -271,6 +275,9 @@ impl Master {
         };
         tasks.spawn(chronicle.run(cancel.clone()));
 
+        let (resources, resource_tasks) =
+            Resources::new(&main, &settings, serving.clone()).map_err(RunError::Client)?;
+        resource_tasks.spawn(tasks, cancel);
         let api = Api {
             id,
             settings: Arc::clone(&settings),
@@ -285,6 +292,7 @@ impl Master {
             statuses,
             metrics,
             commands: counter,
+            resources,
         };
         Ok(Started { api, lease_thread, listeners, main, streams })
     }
@@ -318,6 +326,7 @@ impl Authority for LeaseAuthority {
 }
 
 async fn serve_tcp(listener: TcpListener, router: Router, serving: CancellationToken) -> io::Result<()> {
+    let router = router.into_make_service_with_connect_info::<SocketAddr>();
     axum::serve(listener, router).with_graceful_shutdown(serving.cancelled_owned()).await
 }
 

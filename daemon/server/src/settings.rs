@@ -5,7 +5,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use kontena_core::election::Timing;
+use kontena_core::token::Digester;
+use kontena_core::vault::Vault;
 use kontena_store::DatabaseUri;
 use secrecy::{ExposeSecret, SecretString};
 use subtle::ConstantTimeEq;
@@ -27,6 +30,16 @@ pub struct Settings {
     pub tunables: Tunables,
     /// What only the right vault key can yield. None: without a vault.
     pub vault_proof: Option<String>,
+    /// What encrypts and decrypts. None: without a vault.
+    pub vault: Option<Vault>,
+    /// What finds tokens without storing them.
+    pub token_digester: Digester,
+    /// With what the administrator logs in for the first time. None: not until a token is made otherwise.
+    pub initial_admin_code: Option<SecretString>,
+    /// Who is believed to say where a request came from.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Values of the configuration in the database, where it has none of its own.
+    pub configuration_defaults: Vec<(String, serde_json::Value)>,
     /// Of the settings that all masters must share.
     pub fingerprint: String,
     /// How often the probe duty runs, if it does.

@@ -39,14 +39,13 @@ impl Store {
                 Err(error) => return Err(error.into()),
             }
         }
+        self.ensure_event_logs(&existing).await;
         let options = IndexOptions::builder().name("name_1".to_owned()).unique(true).build();
         let index = IndexModel::builder().keys(doc! { "name": 1 }).options(options).build();
         let made = self.database().collection::<Document>(LOCKS).create_index(index).max_time(limit).await;
-        Ok(made
-            .err()
-            .map(|error| IndexFailure { collection: LOCKS, failure: error.into() })
-            .into_iter()
-            .collect())
+        let mut failures = self.ensure_original_indexes(limit).await;
+        failures.extend(made.err().map(|error| IndexFailure { collection: LOCKS, failure: error.into() }));
+        Ok(failures)
     }
 
     /// Makes the collection of the probe duty, which only measurements need.

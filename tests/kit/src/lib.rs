@@ -7,3 +7,4 @@ pub mod mongod;
 mod ports;
 pub mod relay;
 mod scratch;
+pub mod tls;

@@ -79,6 +79,7 @@ impl Master {
 
     /// Writes its configuration.
     pub fn prepare(settings: Settings) -> Result<Self> {
+        crate::tls::choose_provider();
         let master = Self {
             settings,
             directory: scratch::directory("master")?,
