@@ -37,6 +37,8 @@ enum Scenario {
     MongoFailover(scenario::mongo_failover::MongoFailover),
     /// The production driver with seeded faults in virtual time.
     Sim(scenario::sim::Sim),
+    /// Ask a master what command lines ask, while another one changes it.
+    Api(scenario::api::Api),
     /// Watch masters that have nothing to do: memory, processor, commands to the database.
     Idle(scenario::idle::Idle),
 }
@@ -50,6 +52,7 @@ async fn main() -> ExitCode {
         Scenario::Handover(handover) => scenario::handover::run(handover).await.map(Some),
         Scenario::MongoFailover(failover) => scenario::mongo_failover::run(failover).await.map(Some),
         Scenario::Sim(sim) => scenario::sim::run(&sim),
+        Scenario::Api(api) => scenario::api::run(api).await.map(Some),
         Scenario::Idle(idle) => scenario::idle::run(idle).await.map(Some),
     };
     match outcome {

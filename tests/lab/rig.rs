@@ -33,6 +33,8 @@ pub(crate) struct Plan {
     pub(crate) probe: bool,
     /// Whether each master reaches the database through a relay of its own.
     pub(crate) relays: bool,
+    /// Variables for the environment of the masters.
+    pub(crate) environment: Vec<(&'static str, String)>,
 }
 
 impl Default for Plan {
@@ -43,6 +45,7 @@ impl Default for Plan {
             ttl: None,
             probe: true,
             relays: false,
+            environment: Vec::new(),
         }
     }
 }
@@ -110,6 +113,7 @@ impl Rig {
             let relay = plan.relays.then(|| Relay::start(&set, client)).transpose()?;
             let uri = relay.as_ref().map_or_else(|| set.uri(DATABASE), |relay| relay.uri(DATABASE));
             let mut settings = Settings::new(format!("master-{number}"), uri);
+            settings.environment.clone_from(&plan.environment);
             settings.probe_every = plan.probe.then_some(Duration::from_millis(5));
             if let Some(ttl) = plan.ttl {
                 settings.configuration = format!("[election]\nlease_ttl = \"{}ms\"\n", ttl.as_millis());
@@ -122,6 +126,11 @@ impl Rig {
         let rig = Self { set, places, judge, polls, contradictions };
         rig.settled().await?;
         Ok(rig)
+    }
+
+    /// The database, past the masters.
+    pub(crate) async fn database(&self) -> Result<mongodb::Database> {
+        Ok(mongodb::Client::with_uri_str(self.set.uri(DATABASE)).await?.database(DATABASE))
     }
 
     /// Which place acts, and under which term.

@@ -1,5 +1,6 @@
 //! The scenarios, one file each.
 
+pub(crate) mod api;
 pub(crate) mod demo;
 pub(crate) mod failover;
 pub(crate) mod handover;

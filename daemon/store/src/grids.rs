@@ -102,6 +102,11 @@ impl Grids {
         self.grids.one(doc! { "name": name }).await?.as_ref().map(parse).transpose()
     }
 
+    /// A grid by the token that its agents join with.
+    pub async fn by_token(&self, token: &str) -> Result<Option<GridRow>, Failure> {
+        self.grids.one(doc! { "token": token }).await?.as_ref().map(parse).transpose()
+    }
+
     /// The names of grids.
     pub async fn names(&self, ids: impl IntoIterator<Item = Id>) -> Result<HashMap<Id, String>, Failure> {
         let rows = self.grids.all(doc! { "_id": { "$in": oids(ids) } }, doc! {}).await?;

@@ -29,7 +29,7 @@ use Kind::{Expiring, ExpiringSparse, Plain, Sparse, Unique, UniqueSparse};
 
 type Index = (&'static [&'static str], Kind);
 
-const INDEXES: [(&str, &[Index]); 18] = [
+const INDEXES: [(&str, &[Index]); 20] = [
     (
         "access_tokens",
         &[
@@ -49,7 +49,7 @@ const INDEXES: [(&str, &[Index]); 18] = [
     ),
     ("certificates", &[(&["grid_id"], Plain), (&["subject"], Plain), (&["grid_id", "subject"], Unique)]),
     ("configurations", &[(&["key"], Unique)]),
-    ("containers", &[(&["grid_id", "deleted_at", "container_type"], Plain)]),
+    ("containers", &[(&["grid_id", "deleted_at", "container_type"], Plain), (&["host_node_id"], Plain)]),
     (
         "event_logs",
         &[
@@ -71,6 +71,18 @@ const INDEXES: [(&str, &[Index]); 18] = [
     ("grid_secrets", &[(&["grid_id"], Plain), (&["grid_id", "name"], Unique)]),
     ("grid_services", &[(&["grid_id"], Plain), (&["name"], Plain), (&["grid_service_ids"], Plain)]),
     ("grids", &[(&["name"], Unique), (&["token"], Unique), (&["user_ids"], Plain)]),
+    ("grid_service_instances", &[(&["grid_service_id"], Plain), (&["host_node_id"], Plain)]),
+    (
+        "host_nodes",
+        &[
+            (&["grid_id"], Plain),
+            (&["labels"], Plain),
+            (&["grid_id", "name"], Unique),
+            (&["token"], UniqueSparse),
+            (&["node_id"], UniqueSparse),
+            (&["grid_id", "node_number"], Unique),
+        ],
+    ),
     ("networks", &[(&["name"], Plain), (&["grid_id"], Plain)]),
     ("registries", &[(&["grid_id"], Plain), (&["grid_id", "name"], Unique)]),
     ("roles", &[(&["name"], Unique), (&["user_ids"], Plain)]),

@@ -2,8 +2,12 @@
 
 use std::fmt;
 
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
 use serde_json::{Map, Value};
+use x509_parser::der_parser::der::parse_der_sequence;
 use x509_parser::extensions::GeneralName;
+use x509_parser::oid_registry::OID_PKCS1_RSAENCRYPTION;
 use x509_parser::pem::Pem;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
@@ -65,7 +69,7 @@ impl CertificateImport {
             return Err(Invalid::of("subject", message));
         }
         let chain: Vec<String> = chain.iter().map(|link| with_line_end(link)).collect();
-        let (certificate, private_key) = (with_line_end(&certificate), with_line_end(&private_key));
+        let (certificate, private_key) = (with_line_end(&certificate), traditional(&private_key));
         Ok(Self { subject: found, alt_names, valid_until, certificate, chain: chain.concat(), private_key })
     }
 }
@@ -93,6 +97,26 @@ fn facts(text: &str) -> Option<Facts> {
         .collect();
     let valid_until = certificate.validity().not_after.timestamp().checked_mul(1000)?;
     Some(Facts { subject, alt_names, valid_until })
+}
+
+/// The key as the original writes it again: RSA keys in their own form, not wrapped.
+fn traditional(text: &str) -> String {
+    let unwrapped = pem(text).filter(|pem| pem.label == "PRIVATE KEY").and_then(|pem| {
+        let (_, info) = parse_der_sequence(&pem.contents).ok()?;
+        let mut fields = info.as_sequence().ok()?.iter();
+        let algorithm = fields.nth(1)?.as_sequence().ok()?.first()?.as_oid().ok()?;
+        let key = fields.next()?.as_slice().ok()?;
+        (algorithm == &OID_PKCS1_RSAENCRYPTION).then(|| key.to_vec())
+    });
+    let Some(key) = unwrapped else { return with_line_end(text) };
+    let encoded = STANDARD.encode(key);
+    let mut pem = "-----BEGIN RSA PRIVATE KEY-----\n".to_owned();
+    for line in encoded.as_bytes().chunks(64) {
+        pem.push_str(&String::from_utf8_lossy(line));
+        pem.push('\n');
+    }
+    pem.push_str("-----END RSA PRIVATE KEY-----\n");
+    pem
 }
 
 /// The original only parses the key, and so do we: whether it belongs to the certificate is not asked.

@@ -54,8 +54,8 @@ impl NodeChange {
     /// Reads and judges a request.
     pub fn read(input: &Map<String, Value>) -> Result<Self, Invalid> {
         let mut form = Form::new(input);
-        let labels = form.optional("labels", &list(text()));
         let availability = form.optional("availability", &text().one_of(&["active", "drain"]));
+        let labels = form.optional("labels", &list(text()));
         form.conclude(Some(Self { labels, availability }))
     }
 }

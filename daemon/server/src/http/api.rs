@@ -10,6 +10,7 @@ mod grid_users;
 mod grids;
 mod login;
 mod logs;
+mod nodes;
 mod oauth;
 mod provider;
 mod refused;
@@ -94,6 +95,7 @@ fn grids() -> Router<Api> {
             &below("/domain_authorizations"),
             get(certificates::authorizations).post(certificates::authorize),
         )
+        .route(&below("/nodes"), get(nodes::list).post(nodes::create))
         .route(&below("/event_logs"), get(logs::events))
         .prefix(&below("/audit_log"), get(logs::audit_of_grid))
 }
@@ -101,6 +103,13 @@ fn grids() -> Router<Api> {
 fn resources() -> Router<Api> {
     Router::new()
         .route("/v1/secrets/{grid}/{name}", get(secrets::show).put(secrets::update).delete(secrets::remove))
+        .route("/v1/nodes/{grid}", get(nodes::show_legacy).put(nodes::update_legacy))
+        .route("/v1/nodes/{grid}/{node}", get(nodes::show).put(nodes::update).delete(nodes::remove))
+        .route(
+            "/v1/nodes/{grid}/{node}/token",
+            get(nodes::token).put(nodes::set_token).delete(nodes::clear_token),
+        )
+        .prefix("/v1/nodes/{grid}/{node}/health", get(nodes::health))
         .route("/v1/volumes/{grid}", get(volumes::list).post(volumes::create))
         .route("/v1/volumes/{grid}/{volume}", get(volumes::show).delete(volumes::remove))
         .route("/v1/external_registries/{grid}/{name}", get(registries::show).delete(registries::remove))
