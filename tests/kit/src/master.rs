@@ -100,9 +100,10 @@ impl Master {
             &master.settings;
         let text = format!(
             "name = {name:?}\n[mongodb]\nuri = {uri:?}\n[http]\nlisten = \"127.0.0.1:{}\"\ndrain_grace = \"200ms\"\n\
-             trusted_proxies = {trusted_proxies:?}\n\
+             trusted_proxies = {:?}\n\
              [admin]\nsocket = {:?}\ntoken_file = {:?}\n[log]\nlevel = {log_level:?}\n{configuration}",
             master.port,
+            trusted_proxies.join(", "),
             master.path("runtime/admin.sock").display().to_string(),
             master.path("token").display().to_string(),
         );
