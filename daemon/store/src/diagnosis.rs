@@ -10,6 +10,7 @@ use crate::client::Store;
 use crate::command::{Failure, find_first, millis};
 use crate::indexes::UNIQUE;
 use crate::lease::{LEADER, LEASES};
+use crate::original_indexes;
 
 /// The server's code for a command that the user may not use.
 const UNAUTHORIZED: i32 = 13;
@@ -100,7 +101,7 @@ impl Store {
     /// What stands twice where an index wants it once.
     pub async fn duplicates(&self, limit: Duration) -> Result<Vec<Duplicates>, Failure> {
         let mut found = Vec::new();
-        for (collection, fields) in UNIQUE {
+        for (collection, fields) in UNIQUE.into_iter().chain(original_indexes::unique()) {
             let key: Document =
                 fields.iter().map(|field| ((*field).to_owned(), Bson::from(format!("${field}")))).collect();
             let pipeline = [

@@ -110,6 +110,15 @@ const INDEXES: [(&str, &[Index]); 20] = [
     ("volumes", &[(&["grid_id"], Plain), (&["name"], Plain), (&["grid_id", "name"], Unique)]),
 ];
 
+/// What must be unique in which collection, as far as it can be shown: tokens cannot.
+pub(crate) fn unique() -> impl Iterator<Item = (&'static str, &'static [&'static str])> {
+    let of_collection = |(collection, indexes): (&'static str, &'static [Index])| {
+        let unique = indexes.iter().filter(|(fields, kind)| *kind == Unique && !fields.contains(&"token"));
+        unique.map(move |(fields, _)| (collection, *fields))
+    };
+    INDEXES.into_iter().flat_map(of_collection)
+}
+
 fn model((fields, kind): Index) -> IndexModel {
     let name: Vec<String> = fields.iter().map(|field| format!("{field}_1")).collect();
     let keys: Document = fields.iter().map(|field| ((*field).to_owned(), Bson::Int32(1))).collect();
