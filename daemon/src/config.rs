@@ -13,6 +13,7 @@ use std::path::{Path, PathBuf};
 pub(crate) use fault::Faults;
 use fault::{Fault, Place};
 use fragment::Fragment;
+use kontena_server::ConfigurationDefaults;
 pub(crate) use settings::Config;
 
 /// Where systemd looks for credentials.
@@ -113,7 +114,7 @@ fn merge(sources: &Sources, variables: impl Fn(&'static str) -> Option<String>) 
     };
     match settings::check(merged, &looked_in) {
         Ok(mut config) if faults.is_empty() => {
-            config.settings.configuration_defaults = original::defaults(&variables);
+            config.settings.configuration_defaults = ConfigurationDefaults(original::defaults(&variables));
             Ok(config)
         }
         Ok(_) => Err(Faults(faults)),

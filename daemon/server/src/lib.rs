@@ -21,5 +21,5 @@ mod trace;
 pub use http::Admission;
 pub use master::{Listeners, Manager, Master, RunError, StartError, Wishes};
 pub use oversight::Watchdog;
-pub use settings::{AdminToken, Settings, Tunables};
+pub use settings::{AdminToken, ConfigurationDefaults, Settings, Tunables};
 pub use trace::Trace;

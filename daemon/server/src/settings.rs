@@ -11,6 +11,7 @@ use kontena_core::token::Digester;
 use kontena_core::vault::Vault;
 use kontena_store::DatabaseUri;
 use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
 use subtle::ConstantTimeEq;
 
 /// The settings of one master.
@@ -39,7 +40,7 @@ pub struct Settings {
     /// Who is believed to say where a request came from.
     pub trusted_proxies: Vec<IpNet>,
     /// Values of the configuration in the database, where it has none of its own.
-    pub configuration_defaults: Vec<(String, serde_json::Value)>,
+    pub configuration_defaults: ConfigurationDefaults,
     /// Of the settings that all masters must share.
     pub fingerprint: String,
     /// How often the probe duty runs, if it does.
@@ -63,6 +64,16 @@ pub struct Tunables {
     pub admin_token: Option<AdminToken>,
     /// How long a stopping master goes on serving after it gave up the lease.
     pub drain_grace: Duration,
+}
+
+/// Values by their keys. Some are secrets: `Debug` shows the keys only.
+#[derive(Clone, Default)]
+pub struct ConfigurationDefaults(pub Vec<(String, Value)>);
+
+impl fmt::Debug for ConfigurationDefaults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.iter().map(|(key, _)| key)).finish()
+    }
 }
 
 /// A secret that lets its bearer administer.

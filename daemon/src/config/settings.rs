@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use kontena_core::election::{TTL_DEFAULT, Timing};
 use kontena_core::token::Digester;
 use kontena_core::vault;
-use kontena_server::{AdminToken, Settings, Tunables};
+use kontena_server::{AdminToken, ConfigurationDefaults, Settings, Tunables};
 use kontena_store::DatabaseUri;
 use secrecy::{ExposeSecret, SecretString};
 
@@ -108,7 +108,7 @@ pub(super) fn check(merged: Fragment, looked_in: &str) -> Result<Config, Vec<Fau
         token_digester: Digester::new(vault_key),
         initial_admin_code,
         trusted_proxies,
-        configuration_defaults: Vec::new(),
+        configuration_defaults: ConfigurationDefaults::default(),
         probe_every: None,
         trace: None,
         listen,

@@ -14,13 +14,13 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 
 use super::{Duty, DutyError, Leader};
-use crate::settings::Settings;
+use crate::settings::{ConfigurationDefaults, Settings};
 
 const UUID: &str = "server.uuid";
 
 pub(crate) struct Seeding {
     code: Option<SecretString>,
-    defaults: Vec<(String, Value)>,
+    defaults: ConfigurationDefaults,
     vault: Option<Vault>,
     digester: Digester,
 }
@@ -38,7 +38,7 @@ impl Seeding {
     /// The effects that set what has no value yet.
     fn configuration(&self, present: &[String]) -> Vec<Effect> {
         let uuid = (UUID.to_owned(), Value::String(random_uuid()));
-        let missing = self.defaults.iter().cloned().chain([uuid]).filter(|(key, _)| !present.contains(key));
+        let missing = self.defaults.0.iter().cloned().chain([uuid]).filter(|(key, _)| !present.contains(key));
         let stored = missing.filter_map(|(key, value)| match (&value, &self.vault) {
             (Value::String(text), Some(vault)) if key.ends_with("_secret") => {
                 Some((key, vault.encrypt(text, rand::random()).into()))

@@ -34,11 +34,11 @@ pub(super) async fn administrators_only(
         }
         Some(_) => refusal(
             StatusCode::FORBIDDEN,
-            "this is neither the token of [admin] in the configuration nor an access token of a master administrator",
+            "this is neither the token in [admin] (token or token_file) nor an access token of a master administrator",
         ),
         None => refusal(
             StatusCode::UNAUTHORIZED,
-            "send the token of [admin] in the configuration, or an access token of a master administrator, as a \
+            "send the token in [admin] (token or token_file), or an access token of a master administrator, as a \
              bearer token; or use the admin socket of the master",
         ),
     }
