@@ -12,14 +12,16 @@ use anyhow::Result;
 use clap::Args;
 use serde_json::json;
 use tokio::task::JoinSet;
-use tokio::time::{Instant, sleep};
+use tokio::time::Instant;
 
 use crate::report::Report;
 use client::Connection;
 use world::World;
 
-/// Changes and revocations a second.
+/// Changes a second, and revocations a second.
 const WRITES_PER_SECOND: u32 = 20;
+/// How many clients share the revocations, each of which takes several requests in turn.
+const REVOKERS: u32 = 10;
 /// Before anything is measured.
 const WARM_UP: Duration = Duration::from_secs(2);
 
@@ -50,8 +52,12 @@ pub(crate) async fn run(arguments: Api) -> Result<Report> {
     let mut report = Report::new("api", settings);
     let world = Arc::new(World::start().await?);
     let truth = Arc::new(Truth::default());
-    let mut writer = JoinSet::new();
-    writer.spawn(write(Arc::clone(&world), Arc::clone(&truth)));
+    let mut changes = JoinSet::new();
+    changes.spawn(change(Arc::clone(&world), Arc::clone(&truth)));
+    let mut revocations = JoinSet::new();
+    for _ in 0..REVOKERS {
+        revocations.spawn(revoke(Arc::clone(&world), Arc::clone(&truth)));
+    }
     let span = Duration::from_secs(seconds);
     for (path, rate, latency, versioned) in [
         ("/v1/ping", "ping_per_s", "ping_ms", false),
@@ -69,9 +75,14 @@ pub(crate) async fn run(arguments: Api) -> Result<Report> {
         report.summarize(latency);
     }
     truth.stop.store(true, Ordering::SeqCst);
-    while let Some(ended) = writer.join_next().await {
-        report.sample("writes_per_s", ended??);
+    while let Some(ended) = changes.join_next().await {
+        report.sample("changes_per_s", ended??);
     }
+    let mut revoked = 0.0;
+    while let Some(ended) = revocations.join_next().await {
+        revoked += ended??;
+    }
+    report.sample("revocations_per_s", revoked);
     report.violations("stale_reads", truth.stale.load(Ordering::SeqCst));
     report.violations("refused_reads", truth.refused.load(Ordering::SeqCst));
     Ok(report)
@@ -114,21 +125,26 @@ async fn load(
     Ok(all)
 }
 
-/// Changes a grid and revokes a token through one master, and asks the other at once; returns the rate.
-async fn write(world: Arc<World>, truth: Arc<Truth>) -> Result<f64> {
+/// Changes a grid through one master, and asks the other at once; returns the rate.
+async fn change(world: Arc<World>, truth: Arc<Truth>) -> Result<f64> {
     let mut changing = Connection::open(world.writer(), world.token()).await?;
-    let mut reading = Connection::open(world.reader(), world.token()).await?;
-    let started = Instant::now();
-    let mut next = started;
+    let mut pace = Pace::new(WRITES_PER_SECOND);
     let mut version = 0;
     while !truth.stop.load(Ordering::SeqCst) {
         version += 1;
         let body = json!({ "default_affinity": [format!("version=={version}")] });
         changing.send("PUT", "/v1/grids/grid-00", Some(&body)).await?.expect(200)?;
         truth.acknowledged.store(version, Ordering::SeqCst);
-        if reading.get("/v1/grids").await?.version() < Some(version) {
-            truth.stale.fetch_add(1, Ordering::SeqCst);
-        }
+        pace.next().await;
+    }
+    Ok(pace.rate())
+}
+
+/// Ends tokens through one master, and uses them on the other at once; returns the rate.
+async fn revoke(world: Arc<World>, truth: Arc<Truth>) -> Result<f64> {
+    let mut changing = Connection::open(world.writer(), world.token()).await?;
+    let mut pace = Pace::new(WRITES_PER_SECOND / REVOKERS);
+    while !truth.stop.load(Ordering::SeqCst) {
         let wish = json!({ "response_type": "token", "scope": "user" });
         let made = changing.send("POST", "/oauth2/authorize", Some(&wish)).await?.expect(201)?;
         let (id, token) = (made.text("id")?, made.text("access_token")?);
@@ -138,14 +154,34 @@ async fn write(world: Arc<World>, truth: Arc<Truth>) -> Result<f64> {
         if revoked.get("/v1/user").await?.status != 403 {
             truth.stale.fetch_add(1, Ordering::SeqCst);
         }
-        next += Duration::from_secs(1) / WRITES_PER_SECOND;
-        tokio::time::sleep_until(next.max(Instant::now())).await;
-        // After a pause the rate is kept, not made up for.
-        next = next.max(Instant::now());
+        pace.next().await;
     }
-    // The readers end first.
-    sleep(Duration::from_millis(10)).await;
-    Ok(f64::from(u32::try_from(version).unwrap_or(u32::MAX)) / started.elapsed().as_secs_f64())
+    Ok(pace.rate())
+}
+
+/// So many turns a second; what was missed is not made up for.
+struct Pace {
+    every: Duration,
+    started: Instant,
+    next: Instant,
+    turns: u32,
+}
+
+impl Pace {
+    fn new(per_second: u32) -> Self {
+        let now = Instant::now();
+        Self { every: Duration::from_secs(1) / per_second, started: now, next: now, turns: 0 }
+    }
+
+    async fn next(&mut self) {
+        self.turns += 1;
+        self.next = (self.next + self.every).max(Instant::now());
+        tokio::time::sleep_until(self.next).await;
+    }
+
+    fn rate(&self) -> f64 {
+        f64::from(self.turns) / self.started.elapsed().as_secs_f64()
+    }
 }
 
 fn as_f64(count: usize) -> f64 {

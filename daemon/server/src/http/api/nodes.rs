@@ -2,15 +2,21 @@
 
 mod body;
 
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use axum::body::Bytes;
 use axum::extract::State;
-use axum::http::HeaderMap;
+use axum::http::{HeaderMap, StatusCode};
+use kontena_core::id::Id;
 use kontena_core::input::{NewNode, NodeChange, NodeToken};
-use kontena_store::{GridRow, MadeNode, NodeRow};
+use kontena_store::{GridRow, MadeNode, NodeRow, Store};
 use kontena_wire::api;
 use serde::Deserialize;
 
-use super::answer::{Nothing, created, ok};
+use super::answer::{JSON, Nothing, created, encode, ok, typed};
 use super::caller::{Caller, Deed};
+use super::gather::Ask;
 use super::grids::{InGrid, random_token};
 use super::refused::{Refused, Reply};
 use super::submitted::{At, Submitted};
@@ -18,6 +24,9 @@ use crate::http::Api;
 use body::{Neighbours, node};
 
 const GRID_TOKEN: &str = "kontena-grid-token";
+
+/// Rendered lists of nodes, by grid.
+pub(super) type NodeLists = Arc<HashMap<Id, Bytes>>;
 
 #[derive(Deserialize)]
 pub(super) struct NodeOfGrid {
@@ -32,9 +41,30 @@ pub(super) struct OfNode {
 
 pub(super) async fn list(State(api): State<Api>, caller: Caller, At(at): At<InGrid>) -> Reply {
     let grid = api.resources.grid(&caller, &at.grid).await?;
-    let rows = api.resources.store.nodes().of_grid(grid.id).await?;
-    let neighbours = Neighbours::of(&rows);
-    Ok(ok(api::Nodes { nodes: rows.iter().map(|row| node(&grid, row, &neighbours)).collect() }))
+    Ok(typed(StatusCode::OK, JSON, api.resources.node_list(grid.id).await?))
+}
+
+/// The lists of nodes of grids, rendered: each node names the addresses of all others, so that a list of many is
+/// large, and the same for everybody.
+pub(super) fn ask_for_lists(store: &Store) -> Ask<Id, NodeLists> {
+    let (grids, nodes) = (store.grids(), store.nodes());
+    Box::new(move |wanted| {
+        let (grids, nodes) = (grids.clone(), nodes.clone());
+        Box::pin(async move {
+            let ids: Vec<Id> = wanted.into_iter().collect();
+            let mut lists = HashMap::with_capacity(ids.len());
+            for grid in grids.list(Some(&ids)).await? {
+                let rows = nodes.of_grid(grid.id).await?;
+                let neighbours = Neighbours::of(&rows);
+                let body =
+                    api::Nodes { nodes: rows.iter().map(|row| node(&grid, row, &neighbours)).collect() };
+                if let Ok(bytes) = encode(&body) {
+                    lists.insert(grid.id, Bytes::from(bytes));
+                }
+            }
+            Ok(Arc::new(lists))
+        })
+    })
 }
 
 pub(super) async fn create(

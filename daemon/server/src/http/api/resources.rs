@@ -1,8 +1,11 @@
 //! What the handlers of the original's API work with.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
+use axum::body::Bytes;
 use kontena_core::clock::Clock;
 use kontena_core::id::Id;
 use kontena_core::rate_limit::RateLimit;
@@ -13,12 +16,9 @@ use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use std::collections::HashMap;
-use std::net::IpAddr;
-use std::time::Duration;
-
 use super::caller::Caller;
 use super::gather::{Ask, Gather, Gatherer};
+use super::nodes::{NodeLists, ask_for_lists};
 use super::provider::ProviderClient;
 use super::refused::Refused;
 use super::sessions::Sessions;
@@ -46,6 +46,7 @@ pub(crate) struct Resources {
     pub(super) sessions: Sessions,
     pub(super) provider: ProviderClient,
     grids: Gather<WhichGrids, GridList>,
+    node_lists: Gather<Id, NodeLists>,
     rate: Mutex<RateLimit<IpAddr>>,
     /// Ends when this master stops, so that followed logs end with it.
     pub(super) stopping: CancellationToken,
@@ -55,6 +56,7 @@ pub(crate) struct Resources {
 pub(crate) struct ResourceTasks {
     sessions: Gatherer<Vec<Digest>, Arc<HashMap<Digest, Session>>>,
     grids: Gatherer<WhichGrids, GridList>,
+    node_lists: Gatherer<Id, NodeLists>,
 }
 
 impl ResourceTasks {
@@ -62,6 +64,7 @@ impl ResourceTasks {
     pub(crate) fn spawn(self, tasks: &TaskTracker, cancel: &CancellationToken) {
         tasks.spawn(self.sessions.run(cancel.clone()));
         tasks.spawn(self.grids.run(cancel.clone()));
+        tasks.spawn(self.node_lists.run(cancel.clone()));
     }
 }
 
@@ -75,16 +78,19 @@ impl Resources {
         let (sessions, session_task) =
             Sessions::new(store, settings.vault.clone(), settings.token_digester.clone());
         let (grids, grid_task) = Gather::new(ask_for_grids(store));
+        let (node_lists, node_task) = Gather::new(ask_for_lists(store));
         let resources = Self {
             store: store.clone(),
             vault: settings.vault.clone(),
             sessions,
             provider: ProviderClient::new()?,
             grids,
+            node_lists,
             rate: Mutex::new(RateLimit::new(RATE_WINDOW)),
             stopping,
         };
-        Ok((Arc::new(resources), ResourceTasks { sessions: session_task, grids: grid_task }))
+        let tasks = ResourceTasks { sessions: session_task, grids: grid_task, node_lists: node_task };
+        Ok((Arc::new(resources), tasks))
     }
 
     /// The vault, without which nothing secret can be kept.
@@ -108,6 +114,11 @@ impl Resources {
         };
         let found = self.grids.ask(which).await?;
         Ok(found.iter().filter(|(grid, _)| actor.may_access(grid.id)).cloned().collect())
+    }
+
+    /// The nodes of a grid, rendered.
+    pub(super) async fn node_list(&self, grid: Id) -> Result<Bytes, Refused> {
+        self.node_lists.ask(grid).await?.get(&grid).cloned().ok_or_else(Refused::not_found)
     }
 
     /// How much is in one grid.
