@@ -185,6 +185,7 @@ mod tests {
             compat_version: String::new(),
             term: 3,
             leader: Some(leader),
+            lease: None,
             masters,
             agents: Agents { connected: 5, total: 6 },
             duties: Vec::new(),

@@ -88,9 +88,7 @@ impl World {
 
     /// So many masters on a database.
     pub(crate) async fn on(database: Database, masters: usize) -> Result<Self> {
-        kontena_testkit::tls::choose_provider();
-        let http =
-            reqwest::Client::builder().no_proxy().redirect(Policy::none()).timeout(PATIENCE).build()?;
+        let http = kontena_testkit::http::client().redirect(Policy::none()).timeout(PATIENCE).build()?;
         let outside = mongodb::Client::with_uri_str(&database.uri).await?.database(&database.name);
         let mut world = Self { database, masters: Vec::new(), http, outside };
         for number in 1..=masters {

@@ -1,6 +1,8 @@
 //! Tests of the real program on a real MongoDB replica set: what the database must keep of the election's rules,
 //! and how a master behaves as a process.
 
+mod agents;
+mod events;
 mod fence;
 mod lease;
 mod membership;
@@ -9,4 +11,5 @@ mod process;
 mod secured;
 mod stop_points;
 mod store;
+mod tui;
 mod writer;

@@ -121,7 +121,7 @@ async fn administration_over_tcp_wants_the_token() -> Result<()> {
     assert!(anonymous.text().await?.contains("token_file"), "it says what to do");
     let wrong = http.post(url("/v1/cluster/step-down")).bearer_auth("wrong").send().await?;
     assert_eq!(wrong.status(), StatusCode::FORBIDDEN);
-    let local = reqwest::Client::builder().unix_socket(master.admin_socket()).build()?;
+    let local = kontena_testkit::http::client().unix_socket(master.admin_socket()).build()?;
     assert_eq!(local.get("http://master/v1/cluster").send().await?.status(), StatusCode::OK);
     Ok(())
 }

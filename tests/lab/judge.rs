@@ -6,7 +6,6 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use futures_util::StreamExt;
-use kontena_testkit::mongod::ReplicaSet;
 use mongodb::bson::{Bson, Document, doc};
 use mongodb::change_stream::ChangeStream;
 use mongodb::change_stream::event::{ChangeStreamEvent, OperationType, ResumeToken};
@@ -54,9 +53,9 @@ struct Record {
 }
 
 impl Judge {
-    /// Begins to watch the database `name` of `set`.
-    pub(crate) async fn start(set: &ReplicaSet, name: &str) -> Result<Self> {
-        let mut options = ClientOptions::parse(set.uri(name)).await?;
+    /// Begins to watch the database `name` of the replica set at `uri`.
+    pub(crate) async fn start(uri: &str, name: &str) -> Result<Self> {
+        let mut options = ClientOptions::parse(uri).await?;
         options.heartbeat_freq = Some(Duration::from_millis(500));
         options.connect_timeout = Some(Duration::from_millis(500));
         options.server_selection_timeout = Some(Duration::from_secs(1));

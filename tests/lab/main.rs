@@ -2,7 +2,11 @@
 #![expect(clippy::print_stdout, reason = "a program for a terminal")]
 
 mod clock;
+mod contradictions;
+mod grids;
+mod hosts;
 mod judge;
+mod process;
 mod report;
 mod rig;
 mod scenario;
@@ -27,7 +31,7 @@ struct Cli {
 
 #[derive(Debug, Subcommand)]
 enum Scenario {
-    /// Three masters; every change is told; a number kills or starts that master.
+    /// Three masters to look at, and a key that kills the leader.
     Demo(scenario::demo::Demo),
     /// Kill, pause or cut off the leader, again and again: how long is nobody in charge?
     Failover(scenario::failover::Failover),
@@ -39,6 +43,16 @@ enum Scenario {
     Sim(scenario::sim::Sim),
     /// Ask a master what command lines ask, while another one changes it.
     Api(scenario::api::Api),
+    /// Install the packages on real systemd hosts, and break these in every way.
+    Hosts(scenario::hosts::Hosts),
+    /// The TUI with many rows, and with a leader that is killed: how soon is it on the screen?
+    Tui(scenario::tui::Tui),
+    /// Many agents on one master: how fast are they in, what do they cost?
+    Agents(scenario::agents::Agents),
+    /// Kill one of three masters: how long until its agents are back, and what is lost?
+    Herd(scenario::herd::Herd),
+    /// Call agents whose sessions another master holds.
+    Bus(scenario::bus::Bus),
     /// Watch masters that have nothing to do: memory, processor, commands to the database.
     Idle(scenario::idle::Idle),
 }
@@ -53,6 +67,11 @@ async fn main() -> ExitCode {
         Scenario::MongoFailover(failover) => scenario::mongo_failover::run(failover).await.map(Some),
         Scenario::Sim(sim) => scenario::sim::run(&sim),
         Scenario::Api(api) => scenario::api::run(api).await.map(Some),
+        Scenario::Hosts(hosts) => scenario::hosts::run(hosts, cli.json).await,
+        Scenario::Tui(tui) => scenario::tui::run(tui).await.map(Some),
+        Scenario::Agents(agents) => scenario::agents::run(agents).await,
+        Scenario::Herd(herd) => scenario::herd::run(herd).await.map(Some),
+        Scenario::Bus(bus) => scenario::bus::run(bus).await.map(Some),
         Scenario::Idle(idle) => scenario::idle::run(idle).await.map(Some),
     };
     match outcome {

@@ -1,6 +1,5 @@
 //! A replica set, masters on it, and a judge: what every measuring scenario works with.
 
-use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -9,19 +8,19 @@ use kontena_testkit::mongod::{self, ReplicaSet};
 use kontena_testkit::relay::Relay;
 use kontena_wire::cluster::Cluster;
 use serde_json::Value;
-use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
 use crate::clock;
+use crate::contradictions::Contradictions;
 use crate::judge::{Judge, Latest};
 use crate::report::Report;
 use crate::trace::{Life, overlaps};
 
 /// The database of all scenarios.
-const DATABASE: &str = "kontena_lab";
+pub(crate) const DATABASE: &str = "kontena_lab";
 /// How long anything that should be quick may take before the scenario gives up.
 pub(crate) const PATIENCE: Duration = Duration::from_secs(60);
-/// How often each master is asked whether it leads.
+/// Between two looks at whether the masters have settled.
 const POLL: Duration = Duration::from_millis(20);
 
 /// What a rig consists of.
@@ -72,41 +71,20 @@ pub(crate) struct Rig {
     pub(crate) set: ReplicaSet,
     pub(crate) places: Vec<Place>,
     pub(crate) judge: Judge,
-    polls: Vec<JoinHandle<()>>,
-    contradictions: Arc<Mutex<Contradictions>>,
-}
-
-/// What the masters said of themselves when they were asked, all the time.
-#[derive(Debug, Default)]
-struct Contradictions {
-    /// The highest term under which a master said it acts, and when that answer was received.
-    highest: Option<(u64, Duration)>,
-    count: u64,
-}
-
-impl Contradictions {
-    /// "I act under `term`", asked at `asked` and heard at `heard`.
-    fn take_in(&mut self, term: u64, asked: Duration, heard: Duration) {
-        match self.highest {
-            Some((highest, heard_then)) if term < highest => self.count += u64::from(asked > heard_then),
-            Some((highest, _)) if term == highest => {}
-            _ => self.highest = Some((term, heard)),
-        }
-    }
+    contradictions: Contradictions,
 }
 
 impl Rig {
     /// Starts everything; returns when a leader acts and the others stand by.
     pub(crate) async fn start(plan: &Plan) -> Result<Self> {
-        kontena_testkit::tls::choose_provider();
-        kontena_testkit::master::program()?;
+        kontena_testkit::program::program("kontena-master")?;
         eprintln!("starting a replica set of three and {} masters", plan.masters);
         let mut settings = mongod::Settings::members(3);
         if let Some(timeout) = plan.election_timeout {
             settings = settings.election_timeout(timeout);
         }
         let set = ReplicaSet::start(settings).await?;
-        let judge = Judge::start(&set, DATABASE).await?;
+        let judge = Judge::start(&set.uri(DATABASE), DATABASE).await?;
         let mut places = Vec::new();
         for number in 1..=plan.masters {
             let client = u8::try_from(number).context("too many masters")?;
@@ -121,9 +99,8 @@ impl Rig {
             let master = Master::start(settings).await?;
             places.push(Place { master, relay, deaths: Vec::new() });
         }
-        let contradictions = Arc::new(Mutex::new(Contradictions::default()));
-        let polls = places.iter().map(|place| poll(place.master.url(), &contradictions)).collect();
-        let rig = Self { set, places, judge, polls, contradictions };
+        let contradictions = Contradictions::watch(places.iter().map(|place| place.master.url()));
+        let rig = Self { set, places, judge, contradictions };
         rig.settled().await?;
         Ok(rig)
     }
@@ -171,9 +148,7 @@ impl Rig {
 
     /// Ends asking the masters all the time: measuring what they cost must not add to it.
     pub(crate) fn pause_polls(&self) {
-        for poll in &self.polls {
-            poll.abort();
-        }
+        self.contradictions.stop();
     }
 
     /// Waits for the first whole probe batch above `term`.
@@ -194,9 +169,7 @@ impl Rig {
             place.kill()?;
         }
         sleep(Duration::from_millis(500)).await;
-        for poll in &self.polls {
-            poll.abort();
-        }
+        self.contradictions.stop();
         let mut windows = Vec::new();
         for place in &self.places {
             let mut all = Vec::new();
@@ -206,51 +179,10 @@ impl Rig {
             }
             windows.push(all);
         }
-        let said = self.contradictions.lock().unwrap_or_else(PoisonError::into_inner).count;
-        report.violations("overlapping_leaders", overlaps(&windows) + said);
+        report.violations("overlapping_leaders", overlaps(&windows) + self.contradictions.count());
         report.violations("stale_effects", self.judge.stale_effects());
         report.violations("torn_batches", self.judge.torn_batches());
         self.judge.stop().await;
         Ok(())
-    }
-}
-
-/// Asks one master all the time whether it leads.
-fn poll(url: String, contradictions: &Arc<Mutex<Contradictions>>) -> JoinHandle<()> {
-    let contradictions = Arc::clone(contradictions);
-    tokio::spawn(async move {
-        let Ok(http) = reqwest::Client::builder().timeout(PATIENCE).no_proxy().build() else { return };
-        loop {
-            let asked = clock::now();
-            if let Ok(answer) = http.get(format!("{url}/leader")).send().await
-                && answer.status() == reqwest::StatusCode::OK
-                && let Ok(body) = answer.json::<Value>().await
-                && let Some(term) = body.get("term").and_then(Value::as_u64)
-            {
-                let mut contradictions = contradictions.lock().unwrap_or_else(PoisonError::into_inner);
-                contradictions.take_in(term, asked, clock::now());
-            }
-            sleep(POLL).await;
-        }
-    })
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn at(ms: u64) -> Duration {
-        Duration::from_millis(ms)
-    }
-
-    #[test]
-    fn an_older_leader_contradicts_only_if_it_was_asked_later() {
-        let mut contradictions = Contradictions::default();
-        contradictions.take_in(4, at(0), at(1));
-        contradictions.take_in(5, at(10), at(12));
-        contradictions.take_in(4, at(11), at(30));
-        assert_eq!(contradictions.count, 0, "asked before the answer of the new leader came");
-        contradictions.take_in(4, at(13), at(14));
-        assert_eq!(contradictions.count, 1);
     }
 }

@@ -1,9 +1,14 @@
 //! The scenarios, one file each.
 
+pub(crate) mod agents;
 pub(crate) mod api;
+pub(crate) mod bus;
 pub(crate) mod demo;
 pub(crate) mod failover;
 pub(crate) mod handover;
+pub(crate) mod herd;
+pub(crate) mod hosts;
 pub(crate) mod idle;
 pub(crate) mod mongo_failover;
 pub(crate) mod sim;
+pub(crate) mod tui;

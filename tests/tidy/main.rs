@@ -6,20 +6,22 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 /// Whom each of our packages may use in its product code.
-const DIRECTIONS: [(&str, &[&str]); 5] = [
+const DIRECTIONS: [(&str, &[&str]); 6] = [
     ("daemon/core", &[]),
     ("daemon/wire", &[]),
     ("daemon/store", &["kontena-core", "kontena-wire"]),
     ("daemon/server", &["kontena-core", "kontena-store", "kontena-wire"]),
     ("daemon", &["kontena-core", "kontena-server", "kontena-store", "kontena-wire"]),
+    ("tui", &["kontena-wire"]),
 ];
 
 /// What a package must never depend on, however convenient.
-const BANNED: [(&str, &[&str]); 4] = [
+const BANNED: [(&str, &[&str]); 5] = [
     ("daemon/core", &["tokio", "mongodb", "bson", "axum", "reqwest", "rustix"]),
     ("daemon/wire", &["tokio", "mongodb", "bson", "axum"]),
     ("daemon/server", &["mongodb", "bson"]),
     ("daemon/store", &["axum"]),
+    ("tui", &["mongodb", "bson", "axum", "kontena-core", "kontena-server", "kontena-store"]),
 ];
 
 /// All that may stand at the top of the repository, besides dot files.

@@ -5,6 +5,7 @@
 //! checker.
 
 pub mod access;
+pub mod agents;
 pub mod clock;
 pub mod election;
 pub mod form;

@@ -2,12 +2,15 @@
 //! fenced writer, by a timer and when it is poked. One owner starts them when acting begins and ends them when
 //! it ends.
 
+mod containers;
+mod ephemeral_nodes;
 mod history;
 mod masters;
 mod original_lock;
 mod owner;
 mod probe;
 mod seeding;
+mod sessions;
 
 use std::time::Duration;
 
@@ -82,6 +85,9 @@ pub(crate) fn all(settings: &Settings) -> Vec<Box<dyn Duty>> {
         Box::new(history::History),
         Box::new(masters::EndedMasters),
         Box::new(original_lock::HoldOriginalLock::default()),
+        Box::new(sessions::LostSessions::default()),
+        Box::new(containers::DeletedContainers),
+        Box::new(ephemeral_nodes::EphemeralNodes),
     ];
     if let Some(every) = settings.probe_every {
         duties.push(Box::new(probe::Probe::new(every)));

@@ -7,9 +7,11 @@ use kontena_core::clock::Clock;
 use kontena_core::election::{HolderId, Term};
 use kontena_core::masters::{HEARTBEAT_EVERY, Roll};
 use kontena_store::{CommandCounter, Failure, MasterRow, Masters};
+use kontena_wire::cluster::MasterState;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
+use crate::agents::Agents;
 use crate::clock::SystemClock;
 use crate::election::{Leadership, Standing};
 use crate::events;
@@ -43,6 +45,38 @@ impl Picture {
         self.refreshed_at.is_some_and(|at| now.saturating_sub(at) < HEARTBEAT_EVERY * 4)
     }
 
+    /// What the master of a row is. What the asking master is itself comes from its own election, since its row is
+    /// up to a heartbeat old.
+    pub(crate) fn state(
+        &self,
+        now: Duration,
+        row: &MasterRow,
+        me: HolderId,
+        leadership: &Leadership<SystemClock>,
+    ) -> MasterState {
+        let (elected, acting) = if row.id == me {
+            let holds = matches!(leadership.view().standing, Standing::Elected(_) | Standing::Acting(_));
+            (holds, leadership.acting().is_some())
+        } else {
+            (row.term.is_some(), row.acting)
+        };
+        if row.id != me && self.roll.is_lost(now, row.id) {
+            MasterState::Lost
+        } else if row.draining {
+            MasterState::Draining
+        } else if acting {
+            MasterState::Acting
+        } else if elected {
+            MasterState::Elected
+        } else if row.unfit.is_some() {
+            MasterState::Unfit
+        } else if row.eligible {
+            MasterState::Standby
+        } else {
+            MasterState::Ineligible
+        }
+    }
+
     /// Masters that would take over from `me`.
     pub(crate) fn successors(&self, now: Duration, me: HolderId) -> impl Iterator<Item = &MasterRow> {
         self.rows.iter().filter(move |row| {
@@ -69,6 +103,7 @@ pub(crate) struct Heartbeat {
     pub(crate) picture: watch::Sender<Picture>,
     pub(crate) trace: Trace,
     pub(crate) counter: CommandCounter,
+    pub(crate) agents: Agents,
 }
 
 impl Heartbeat {
@@ -179,7 +214,7 @@ impl Heartbeat {
             version: self.settings.version.clone(),
             term,
             acting,
-            agents: 0,
+            agents: self.agents.connected(),
             mongo_rtt,
             fingerprint: self.settings.fingerprint.clone(),
             eligible: self.tunables.borrow().eligible,

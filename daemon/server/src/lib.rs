@@ -2,12 +2,14 @@
 //!
 //! It reaches the database through `kontena-store` only. Whatever it decides is decided in `kontena-core`.
 
+mod agents;
 mod candidacy;
 mod chronicle;
 pub mod clock;
 mod duties;
 pub mod election;
 pub mod events;
+mod feed;
 mod fitness;
 mod heartbeat;
 mod http;
@@ -18,6 +20,7 @@ mod oversight;
 mod settings;
 mod trace;
 
+pub use agents::{AgentSettings, Agents, CallError, Exec, ExecEvent};
 pub use http::Admission;
 pub use master::{Listeners, Manager, Master, RunError, StartError, Wishes};
 pub use oversight::Watchdog;

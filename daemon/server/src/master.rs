@@ -18,11 +18,13 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::agents::{Agents, Desks, Surroundings};
 use crate::candidacy::Candidacy;
 use crate::chronicle::Chronicle;
 use crate::clock::SystemClock;
 use crate::duties::{self, Owner, Statuses};
 use crate::election::{Leadership, Request, Requests};
+use crate::feed::{Feed, Observer};
 use crate::fitness::{self, Fitness};
 use crate::heartbeat::{Heartbeat, Picture};
 use crate::http::{self, Admission, Api, Resources};
@@ -34,6 +36,8 @@ use crate::trace::Trace;
 
 /// How long the lease thread may take to give the lease back when the master stops.
 const RETIRE_LIMIT: Duration = Duration::from_secs(2);
+/// How long the agents may take to leave.
+const LEAVE_LIMIT: Duration = Duration::from_secs(2);
 /// How long everything else may take to end.
 const END_LIMIT: Duration = Duration::from_secs(3);
 /// How long the last connections of the database clients may take to close.
@@ -108,6 +112,8 @@ pub struct Master {
     writer: WriterSession,
     counter: CommandCounter,
     trace: Trace,
+    agents: Agents,
+    desks: Desks,
 }
 
 impl Master {
@@ -116,7 +122,10 @@ impl Master {
         let counter = CommandCounter::default();
         let main = Store::open(&settings.database, Purpose::Main, &counter).await?;
         let streams = Store::open(&settings.database, Purpose::Streams, &counter).await?;
+        let reports = Store::open(&settings.database, Purpose::Agents, &counter).await?;
         let writer = WriterSession::open(&main).await?;
+        let (agents, desks) =
+            Agents::new(id, settings.compat_version.clone(), settings.agents.clone(), &reports);
         let trace = match &settings.trace {
             Some(path) => Trace::open(path)
                 .map_err(|source| StartError::Trace { path: path.display().to_string(), source })?,
@@ -124,13 +133,20 @@ impl Master {
         };
         let bound = listeners.network.local_addr().map_err(StartError::Listener)?;
         let url = settings.advertise.clone().unwrap_or_else(|| reachable(bound, &settings.name));
-        Ok(Self { settings: Arc::new(settings), id, url, listeners, main, streams, writer, counter, trace })
+        let settings = Arc::new(settings);
+        Ok(Self { settings, id, url, listeners, main, streams, writer, counter, trace, agents, desks })
     }
 
     /// The session whose transactions a successor must end.
     #[must_use]
     pub fn session(&self) -> SessionId {
         self.writer.id()
+    }
+
+    /// The agents, as this master reaches them while it runs.
+    #[must_use]
+    pub fn agents(&self) -> Agents {
+        self.agents.clone()
     }
 
     /// Where this master is reached.
@@ -147,8 +163,10 @@ impl Master {
         let Wishes { stop, tunables } = wishes;
         let (cancel, serving, tasks) =
             (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
-        let started = self.start(manager, &tunables, &cancel, &serving, &tasks)?;
-        let Started { api, mut lease_thread, listeners, main, streams } = started;
+        let feed = Feed::new(self.id, serving.clone());
+        let started = self.start(manager, &tunables, feed, &cancel, &serving, &tasks)?;
+        let Started { api, mut lease_thread, listeners, stores } = started;
+        let agents = api.agents.clone();
         let (requests, draining) = (api.requests.clone(), api.draining.clone());
         let (failed_sender, mut failed) = tokio::sync::mpsc::channel(2);
         let network = http::router(api.clone(), Admission::Network);
@@ -178,14 +196,17 @@ impl Master {
             let grace = tunables.borrow().drain_grace;
             tokio::time::sleep(grace).await;
         }
+        agents.stop(LEAVE_LIMIT).await;
         serving.cancel();
         cancel.cancel();
         tasks.close();
         if tokio::time::timeout(END_LIMIT, tasks.wait()).await.is_err() {
             tracing::warn!("some requests were still open when this master ended");
         }
-        main.close(CLOSE_LIMIT).await;
-        streams.close(CLOSE_LIMIT).await;
+        agents.store().close(CLOSE_LIMIT).await;
+        for store in stores {
+            store.close(CLOSE_LIMIT).await;
+        }
         outcome
     }
 
@@ -194,11 +215,13 @@ impl Master {
         self,
         manager: Manager,
         tunables: &watch::Receiver<Tunables>,
+        feed: Feed,
         cancel: &CancellationToken,
         serving: &CancellationToken,
         tasks: &TaskTracker,
     ) -> Result<Started, RunError> {
-        let Self { settings, id, url, listeners, main, streams, writer, counter, trace } = self;
+        let Self { settings, id, url, listeners, main, streams, writer, counter, trace, agents, desks } =
+            self;
         let metrics = SharedMetrics::default();
         let statuses = Statuses::default();
 
@@ -248,7 +271,9 @@ impl Master {
             picture: picture_sender,
             trace,
             counter: counter.clone(),
+            agents: agents.clone(),
         };
+        agents.start(desks, &streams, Surroundings::of(&fitness, draining.subscribe(), &picture));
         tasks.spawn(heartbeat.run(cancel.clone()));
 
         let authority = LeaseAuthority { leadership: leadership.clone(), requests: requests.clone() };
@@ -274,6 +299,10 @@ impl Master {
             status: manager.status,
         };
         tasks.spawn(chronicle.run(cancel.clone()));
+        let history = main.leader_history();
+        let (observer, lease_sight) =
+            Observer::new(id, &feed, &leadership, &picture, &statuses, history.clone());
+        tasks.spawn(observer.run(cancel.clone()));
 
         let (resources, resource_tasks) =
             Resources::new(&main, &settings, serving.clone()).map_err(RunError::Client)?;
@@ -283,7 +312,7 @@ impl Master {
             settings: Arc::clone(&settings),
             leadership,
             requests: requests.clone(),
-            history: main.leader_history(),
+            history,
             masters: main.masters(),
             fitness,
             draining: draining.clone(),
@@ -293,8 +322,12 @@ impl Master {
             metrics,
             commands: counter,
             resources,
+            feed,
+            lease_sight,
+            nodes: main.host_nodes(),
+            agents,
         };
-        Ok(Started { api, lease_thread, listeners, main, streams })
+        Ok(Started { api, lease_thread, listeners, stores: [main, streams] })
     }
 }
 
@@ -303,8 +336,7 @@ struct Started {
     api: Api,
     lease_thread: Ended,
     listeners: Listeners,
-    main: Store,
-    streams: Store,
+    stores: [Store; 2],
 }
 
 /// The writer's questions to the election.

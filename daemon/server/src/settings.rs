@@ -14,6 +14,8 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use subtle::ConstantTimeEq;
 
+use crate::agents::AgentSettings;
+
 /// The settings of one master.
 #[derive(Clone, Debug)]
 pub struct Settings {
@@ -47,6 +49,8 @@ pub struct Settings {
     pub probe_every: Option<Duration>,
     /// Where to record when this master acted, for measurements.
     pub trace: Option<PathBuf>,
+    /// How agents are treated.
+    pub agents: AgentSettings,
     /// Where the HTTP API listens.
     pub listen: SocketAddr,
 }

@@ -8,7 +8,7 @@ use ipnet::IpNet;
 use kontena_core::election::{TTL_DEFAULT, Timing};
 use kontena_core::token::Digester;
 use kontena_core::vault;
-use kontena_server::{AdminToken, ConfigurationDefaults, Settings, Tunables};
+use kontena_server::{AdminToken, AgentSettings, ConfigurationDefaults, Settings, Tunables};
 use kontena_store::DatabaseUri;
 use secrecy::{ExposeSecret, SecretString};
 
@@ -111,6 +111,7 @@ pub(super) fn check(merged: Fragment, looked_in: &str) -> Result<Config, Vec<Fau
         configuration_defaults: ConfigurationDefaults::default(),
         probe_every: None,
         trace: None,
+        agents: AgentSettings::default(),
         listen,
     };
     Ok(Config { settings, admin_socket, admin_token, log_level, merged })

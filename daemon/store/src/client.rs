@@ -16,7 +16,10 @@ use secrecy::{ExposeSecret, SecretString};
 use thiserror::Error;
 
 use crate::command::{Failure, millis};
-use crate::{LeaderHistory, Masters, OriginalLock, Sentinel};
+use crate::{
+    Bus, Containers, Grids, HostNodes, LeaderHistory, Masters, OriginalLock, Pods, Sentinel,
+    ServiceInstances, Telemetry, VolumeInstances,
+};
 
 /// The name under which the server lists our connections.
 const APP_NAME: &str = "kontena-master";
@@ -75,6 +78,8 @@ pub enum Purpose {
     Lease,
     /// Change streams: patient, with many waiting connections.
     Streams,
+    /// What agents report and ask: many at once, and none of it may keep others waiting.
+    Agents,
     /// Everything else.
     Main,
 }
@@ -151,6 +156,10 @@ impl Store {
                 options.min_pool_size = Some(2);
             }
             Purpose::Streams => options.max_pool_size = Some(40),
+            Purpose::Agents => {
+                options.server_selection_timeout = Some(Duration::from_secs(5));
+                options.max_pool_size = Some(32);
+            }
             Purpose::Main => {
                 options.server_selection_timeout = Some(Duration::from_secs(5));
                 options.max_pool_size = Some(50);
@@ -184,6 +193,54 @@ impl Store {
     #[must_use]
     pub fn sentinel(&self) -> Sentinel {
         Sentinel::new(self.database.clone())
+    }
+
+    /// The grids.
+    #[must_use]
+    pub fn grids(&self) -> Grids {
+        Grids::new(self.database.clone())
+    }
+
+    /// The hosts, with the sessions of their agents.
+    #[must_use]
+    pub fn host_nodes(&self) -> HostNodes {
+        HostNodes::new(self.database.clone())
+    }
+
+    /// The containers that agents report.
+    #[must_use]
+    pub fn containers(&self) -> Containers {
+        Containers::new(self.database.clone())
+    }
+
+    /// The instances of services.
+    #[must_use]
+    pub fn service_instances(&self) -> ServiceInstances {
+        ServiceInstances::new(self.database.clone())
+    }
+
+    /// What pods are made of.
+    #[must_use]
+    pub fn pods(&self) -> Pods {
+        Pods::new(self.database.clone())
+    }
+
+    /// The places of volumes.
+    #[must_use]
+    pub fn volume_instances(&self) -> VolumeInstances {
+        VolumeInstances::new(self.database.clone())
+    }
+
+    /// Log lines, events and statistics.
+    #[must_use]
+    pub fn telemetry(&self) -> Telemetry {
+        Telemetry::new(self.database.clone())
+    }
+
+    /// Messages between masters.
+    #[must_use]
+    pub fn bus(&self) -> Bus {
+        Bus::new(self.database.clone())
     }
 
     /// Asks the database whether it answers.

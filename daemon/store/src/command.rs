@@ -83,6 +83,36 @@ pub(crate) async fn write(
     matched(&database.run_command(command).await?)
 }
 
+/// Which statements of a command failed, by their position, and with which code.
+pub(crate) type Faults = Vec<(usize, i64, String)>;
+
+/// Runs one command of many statements, of which some may fail without the others, acknowledged by a majority.
+pub(crate) async fn write_each(
+    database: &Database,
+    mut command: Document,
+    limit: Duration,
+) -> Result<(Matched, Faults), Failure> {
+    command.insert("ordered", false);
+    command.insert("writeConcern", doc! { "w": "majority" });
+    command.insert("maxTimeMS", millis(limit));
+    let reply = database.run_command(command).await?;
+    if let Ok(error) = reply.get_document("writeConcernError") {
+        return Err(Failure::unknown(error.get_str("errmsg").unwrap_or("write concern error")));
+    }
+    let errors = reply.get_array("writeErrors").map(Vec::as_slice).unwrap_or_default();
+    let fault = |error: &Bson| {
+        let error = error.as_document()?;
+        let index = usize::try_from(integer(error, "index")?).ok()?;
+        Some((index, integer(error, "code")?, error.get_str("errmsg").unwrap_or_default().to_owned()))
+    };
+    Ok((integer(&reply, "n").unwrap_or(0), errors.iter().filter_map(fault).collect()))
+}
+
+/// Whether a statement failed for a key that exists.
+pub(crate) fn is_duplicate(code: i64) -> bool {
+    code == i64::from(DUPLICATE_KEY)
+}
+
 /// Runs one write command in the session's open transaction.
 pub(crate) async fn write_in(
     session: &mut ClientSession,

@@ -6,11 +6,11 @@ use std::time::Duration;
 use futures_util::TryStreamExt;
 use mongodb::bson::{Bson, DateTime, Document, doc};
 
+use crate::api::original_indexes;
 use crate::client::Store;
 use crate::command::{Failure, find_first, millis};
 use crate::indexes::UNIQUE;
 use crate::lease::{LEADER, LEASES};
-use crate::original_indexes;
 
 /// The server's code for a command that the user may not use.
 const UNAUTHORIZED: i32 = 13;

@@ -18,6 +18,8 @@ pub(crate) enum Statement {
     /// Changes the one document that the filter finds. Matching none makes the whole batch stale: the plan was
     /// computed from what is no longer there.
     Update { filter: Document, change: Document },
+    /// Changes the documents that the filter finds, however many there are.
+    UpdateMany { filter: Document, change: Document },
     /// Changes the document that the filter finds, or makes it, by a pipeline that may use the database's clock.
     Compute { filter: Document, pipeline: Vec<Document> },
     /// Removes the documents that the filter finds, however many there are.
@@ -32,7 +34,9 @@ impl Effect {
         };
         match &self.statement {
             Statement::Insert(document) => size(document),
-            Statement::Update { filter, change } => size(filter) + size(change),
+            Statement::Update { filter, change } | Statement::UpdateMany { filter, change } => {
+                size(filter) + size(change)
+            }
             Statement::Compute { filter, pipeline } => {
                 size(filter) + pipeline.iter().map(size).sum::<usize>()
             }
@@ -73,6 +77,10 @@ fn command(run: &[&Effect]) -> (Document, Option<i64>) {
             Statement::Insert(document) => inserts.push(document.clone()),
             Statement::Update { filter, change } => {
                 updates.push(doc! { "q": filter.clone(), "u": change.clone() });
+            }
+            Statement::UpdateMany { filter, change } => {
+                counted = None;
+                updates.push(doc! { "q": filter.clone(), "u": change.clone(), "multi": true });
             }
             Statement::Compute { filter, pipeline } => {
                 updates.push(doc! { "q": filter.clone(), "u": pipeline.clone(), "upsert": true });

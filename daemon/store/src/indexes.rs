@@ -39,12 +39,13 @@ impl Store {
                 Err(error) => return Err(error.into()),
             }
         }
-        self.ensure_event_logs(&existing).await;
         let options = IndexOptions::builder().name("name_1".to_owned()).unique(true).build();
         let index = IndexModel::builder().keys(doc! { "name": 1 }).options(options).build();
         let made = self.database().collection::<Document>(LOCKS).create_index(index).max_time(limit).await;
-        let mut failures = self.ensure_original_indexes(limit).await;
-        failures.extend(made.err().map(|error| IndexFailure { collection: LOCKS, failure: error.into() }));
+        let lock = made.err().map(|error| IndexFailure { collection: LOCKS, failure: error.into() });
+        let mut failures = crate::agent_indexes::ensure(self, &existing, limit).await?;
+        failures.extend(lock);
+        failures.extend(self.ensure_original_indexes(limit).await);
         Ok(failures)
     }
 

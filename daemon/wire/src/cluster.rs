@@ -13,6 +13,9 @@ pub struct Cluster {
     pub term: u64,
     /// Who holds the lease.
     pub leader: Option<Leader>,
+    /// The lease as the asked master sees it. None if nobody holds it, or it was not seen lately.
+    #[serde(default)]
+    pub lease: Option<LeaseSight>,
     /// All masters that are known, the oldest first.
     pub masters: Vec<Master>,
     /// The agents of all masters.
@@ -38,6 +41,16 @@ pub struct Leader {
     pub since: String,
     /// Whether it is known to act.
     pub acting: bool,
+}
+
+/// How fresh the lease is.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub struct LeaseSight {
+    /// How long its holder's silence must last until another master takes it, in milliseconds.
+    pub ttl_ms: u64,
+    /// Milliseconds since the asked master saw it renewed; on the leader, since it sent the last renewal that was
+    /// acknowledged.
+    pub renewed_ms_ago: u64,
 }
 
 /// One master.
@@ -215,4 +228,13 @@ pub struct Refusal {
     /// Where to ask instead, when another master must answer.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub ask: Option<String>,
+}
+
+/// The answer of `POST /v1/cluster/agents/NODE/ping`.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq)]
+pub struct AgentPing {
+    /// The node's document.
+    pub node: String,
+    /// From the asked master through the one that holds the session to the agent and back, in milliseconds.
+    pub round_trip_ms: f64,
 }

@@ -1,4 +1,9 @@
-//! What travels: the bodies of the HTTP interface, as types that both ends share.
+//! What travels: the bodies of the HTTP interface, and the messages between masters and agents, as types that
+//! both ends share.
 
+pub mod agent;
+pub mod agents;
 pub mod api;
 pub mod cluster;
+pub mod events;
+pub mod rpc;

@@ -1,10 +1,13 @@
 //! Real parts for the tests: the masters are tested against the database server itself and real
 //! sockets, because the promises worth testing are exactly those that a mock would merely repeat.
 
+pub mod agent;
+pub mod http;
 mod keeper;
 pub mod master;
 pub mod mongod;
 mod ports;
+pub mod program;
 pub mod relay;
 mod scratch;
-pub mod tls;
+pub mod terminal;

@@ -1,7 +1,5 @@
 //! Masters as real processes of the real program, with the ways in which they can fail.
 
-mod program;
-
 use std::fs;
 use std::os::unix::fs::PermissionsExt;
 use std::os::unix::process::ExitStatusExt;
@@ -16,9 +14,8 @@ use serde_json::Value;
 use tempfile::TempDir;
 use tokio::time::sleep;
 
-pub use program::program;
-
-use crate::{keeper, ports, scratch};
+use crate::program::program;
+use crate::{http, keeper, ports, scratch};
 
 /// How long a master may take to listen.
 const LISTEN_WITHIN: Duration = Duration::from_secs(10);
@@ -27,7 +24,7 @@ const POLL: Duration = Duration::from_millis(5);
 /// For one request; what takes longer here is a fault.
 const REQUEST: Duration = Duration::from_secs(10);
 /// The token for administration over TCP.
-const TOKEN: &str = "a-token-for-tests-only";
+pub const TOKEN: &str = "a-token-for-tests-only";
 
 /// How a master is set up.
 #[derive(Clone, Debug)]
@@ -85,13 +82,12 @@ impl Master {
 
     /// Writes its configuration.
     pub fn prepare(settings: Settings) -> Result<Self> {
-        crate::tls::choose_provider();
         let master = Self {
             settings,
             directory: scratch::directory("master")?,
-            program: program()?,
+            program: program("kontena-master")?,
             port: ports::free()?,
-            http: reqwest::Client::builder().timeout(REQUEST).no_proxy().build()?,
+            http: http::client().timeout(REQUEST).build()?,
             child: None,
         };
         fs::create_dir(master.runtime_directory())?;

@@ -2,19 +2,27 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, ensure};
 use clap::Args;
-use kontena_testkit::master::{Master, Settings};
+use kontena_testkit::agent::{Fleet, Traffic};
+use kontena_testkit::master::{Master, Settings, TOKEN};
 use kontena_testkit::mongod::{self, ReplicaSet};
+use kontena_testkit::program::program;
 use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::net::UnixListener;
 use tokio::time::{Instant, sleep};
 
+use crate::grids::Grids;
+
+const AGENTS: usize = 12;
 const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// How long after its death a master is started again.
+const RESTART: Duration = Duration::from_secs(8);
 
 #[derive(Debug, Args)]
 pub(crate) struct Demo {
-    /// Tell every change as a line of text.
-    #[arg(long, default_value_t = true)]
+    /// Tell every change as a line of text, instead of opening the TUI.
+    #[arg(long)]
     no_tui: bool,
     /// End after so many seconds; by default at the end of the input or by Ctrl-C.
     #[arg(long)]
@@ -22,10 +30,10 @@ pub(crate) struct Demo {
 }
 
 pub(crate) async fn run(arguments: Demo) -> Result<()> {
-    let Demo { no_tui: _, seconds } = arguments;
+    let Demo { no_tui, seconds } = arguments;
     let begun = Instant::now();
     let tell = |text: &str| println!("{:>7.2} s  {text}", begun.elapsed().as_secs_f64());
-    kontena_testkit::master::program()?;
+    program("kontena-master")?;
     tell("starting a MongoDB replica set of three members");
     let set =
         ReplicaSet::start(mongod::Settings::members(3).election_timeout(Duration::from_secs(2))).await?;
@@ -42,6 +50,16 @@ pub(crate) async fn run(arguments: Demo) -> Result<()> {
         ));
         masters.push(master);
     }
+    let grids = Grids::open(&set, "kontena_demo").await?;
+    let tokens = grids.create_many(2).await?;
+    let addresses: Vec<String> =
+        masters.iter().map(|master| master.url().trim_start_matches("http://").to_owned()).collect();
+    let fleet = Fleet::start(&addresses, &tokens, AGENTS, Traffic::Full, Duration::from_secs(2));
+    let mut connected = 0;
+    tell(&format!("{AGENTS} agents in {} grids are on their way", tokens.len()));
+    if !no_tui {
+        return watch(masters, seconds).await;
+    }
     println!(
         "\n  Type 1, 2 or 3 and Enter: kills that master, or starts it again.  k: kills the leader, as a crash \
          with its\n  lease given back.  s: the leader steps down.  p: shows the whole status.  q: ends.\n"
@@ -53,6 +71,10 @@ pub(crate) async fn run(arguments: Demo) -> Result<()> {
     let end = seconds.map(|seconds| Instant::now() + Duration::from_secs(seconds));
     loop {
         let now = acting(&masters).await;
+        if fleet.record().connected() != connected {
+            connected = fleet.record().connected();
+            tell(&format!("{connected} of {AGENTS} agents are connected"));
+        }
         match (&shown, &now) {
             (Some(before), None) => {
                 lost_at = Some(Instant::now());
@@ -78,6 +100,52 @@ pub(crate) async fn run(arguments: Demo) -> Result<()> {
         }
         if end.is_some_and(|end| Instant::now() >= end) {
             return Ok(());
+        }
+    }
+}
+
+/// Opens the TUI on the masters. A leader that it has killed is started again after a while, as the service manager
+/// does.
+async fn watch(mut masters: Vec<Master>, seconds: Option<u64>) -> Result<()> {
+    let directory = tempfile::tempdir()?;
+    let socket = directory.path().join("lab");
+    let orders = UnixListener::bind(&socket)?;
+    let first = masters.first().context("there are masters")?;
+    let mut command = tokio::process::Command::new(program("kontena-tui")?);
+    command.args(["--url", &first.url()]).env("KONTENA_TOKEN", TOKEN).arg("--lab").arg(&socket);
+    let mut tui = command.kill_on_drop(true).spawn().context("the TUI cannot be started")?;
+    let limit = sleep(seconds.map_or(Duration::MAX, Duration::from_secs));
+    tokio::pin!(limit);
+    let mut again = tokio::time::interval(Duration::from_millis(500));
+    let mut killed: Option<Instant> = None;
+    loop {
+        tokio::select! {
+            status = tui.wait() => {
+                ensure!(status?.success(), "the TUI failed");
+                return Ok(());
+            }
+            () = &mut limit => return Ok(()),
+            // Ctrl-C is a key of the TUI.
+            _ = tokio::signal::ctrl_c() => {}
+            Ok((order, _)) = orders.accept() => {
+                let mut order = BufReader::new(order).lines();
+                if order.next_line().await?.as_deref() != Some("kill-leader") {
+                    continue;
+                }
+                let leader = acting(&masters).await;
+                let place = masters.iter().position(|m| leader.as_ref().is_some_and(|(name, _)| m.name() == name));
+                if let Some(master) = place.and_then(|place| masters.get_mut(place)) {
+                    master.kill()?;
+                    master.release_lease()?;
+                    killed = Some(Instant::now());
+                }
+            }
+            _ = again.tick() => if killed.is_some_and(|at| at.elapsed() > RESTART) {
+                killed = None;
+                for master in masters.iter_mut().filter(|master| master.pid().is_none()) {
+                    master.launch().await?;
+                }
+            }
         }
     }
 }

@@ -1,23 +1,21 @@
 //! Masters with nothing to do: what do they cost, and does the leader stay when the machine is busy?
 
-use std::fs;
 use std::process::{Child, Command};
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
+use anyhow::{Context, Result};
 use clap::Args;
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
 use crate::clock;
+use crate::process::{TICKS, rss_mib, ticks};
 use crate::report::Report;
 use crate::rig::{Plan, Rig};
 use crate::trace::Life;
 
 /// From one look to the next.
 const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// Clock ticks of `/proc/PID/stat` a second, as on every Linux.
-const TICKS: f64 = 100.0;
 
 #[derive(Debug, Args)]
 pub(crate) struct Idle {
@@ -101,23 +99,4 @@ pub(crate) async fn run(arguments: Idle) -> Result<Report> {
 /// The processor time of each master so far, in ticks.
 fn usage(rig: &Rig) -> Result<Vec<f64>> {
     rig.places.iter().map(|place| ticks(place.master.pid().context("a master has ended")?)).collect()
-}
-
-fn ticks(pid: u32) -> Result<f64> {
-    let stat = fs::read_to_string(format!("/proc/{pid}/stat"))?;
-    // The second field is in parentheses and may hold anything.
-    let fields = stat.rsplit_once(')').map(|(_, rest)| rest.split_whitespace().collect::<Vec<_>>());
-    let Some(&[..]) = fields.as_deref() else { bail!("/proc/{pid}/stat is not understood") };
-    let field = |index: usize| -> Result<f64> {
-        let text = fields.as_ref().and_then(|fields| fields.get(index)).context("too few fields")?;
-        Ok(text.parse()?)
-    };
-    Ok(field(11)? + field(12)?)
-}
-
-fn rss_mib(pid: u32) -> Result<f64> {
-    let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).context("no VmRSS")?;
-    let kib: f64 = line.split_whitespace().nth(1).context("no value")?.parse()?;
-    Ok(kib / 1024.0)
 }

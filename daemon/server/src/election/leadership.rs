@@ -2,6 +2,7 @@
 //! use, and a view that can be watched.
 
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use kontena_core::clock::Clock;
 use kontena_core::election::{Acting, Election, Lease, Role, Term};
@@ -45,6 +46,13 @@ impl<C: Clock> Leadership<C> {
         let permission = *self.permission.lock().unwrap_or_else(PoisonError::into_inner);
         let Acting { term, until } = permission?;
         (self.clock.now().boottime < until).then_some(term)
+    }
+
+    /// For how much longer this master may act, if it is not renewed.
+    #[must_use]
+    pub fn remaining(&self) -> Option<Duration> {
+        let permission = *self.permission.lock().unwrap_or_else(PoisonError::into_inner);
+        permission?.until.checked_sub(self.clock.now().boottime)
     }
 
     /// Whether this master may act under `term` at this moment.

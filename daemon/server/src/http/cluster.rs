@@ -7,9 +7,9 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::{IntoResponse, Response};
 use kontena_core::clock::Clock;
-use kontena_core::election::{EndReason, SitOut};
+use kontena_core::election::{EndReason, SitOut, Timing};
 use kontena_store::{HistoryRow, MasterRow, Person};
-use kontena_wire::cluster::{self, Cluster, Master, MasterState, Refusal, StepDown};
+use kontena_wire::cluster::{self, Cluster, Master, Refusal, StepDown};
 
 use super::{Api, refusal};
 use crate::clock::SystemClock;
@@ -27,14 +27,15 @@ pub(super) async fn show(State(api): State<Api>) -> Response {
     let reads = async {
         let reign = api.history.reign(READ_LIMIT).await?;
         let history = api.history.latest(HISTORY, READ_LIMIT).await?;
-        Ok::<_, kontena_store::Failure>((reign, history))
+        let total = api.nodes.count(READ_LIMIT).await?;
+        Ok::<_, kontena_store::Failure>((reign, history, total))
     };
     // Both wait for the same database: together, so that its silence costs one limit and not two.
     let (read, picture) = tokio::join!(tokio::time::timeout(READ_LIMIT, reads), picture(&api));
     // What is known without the database is told without it.
-    let (reign, history) = match read {
+    let (reign, history, total) = match read {
         Ok(Ok(read)) => read,
-        Ok(Err(_)) | Err(_) => (None, Vec::new()),
+        Ok(Err(_)) | Err(_) => (None, Vec::new(), 0),
     };
     let now = SystemClock.now().monotonic;
     let own_acting = api.leadership.acting();
@@ -66,7 +67,8 @@ pub(super) async fn show(State(api): State<Api>) -> Response {
         compat_version: api.settings.compat_version.clone(),
         term,
         leader,
-        agents: cluster::Agents { connected: rows.iter().map(|row| row.agents).sum(), total: 0 },
+        lease: lease(&api),
+        agents: cluster::Agents { connected: rows.iter().map(|row| row.agents).sum(), total },
         masters: rows.into_iter().map(|row| master(&api, &picture, now, row)).collect(),
         duties: duties(&api),
         history: history.into_iter().map(reign_body).collect(),
@@ -106,6 +108,22 @@ pub(super) async fn step_down(State(api): State<Api>, body: Option<Json<StepDown
     }
 }
 
+/// The leader knows when it sent its last renewal, the others when they saw it arrive.
+fn lease(api: &Api) -> Option<cluster::LeaseSight> {
+    let now = SystemClock.now();
+    if let Some(remaining) = api.leadership.remaining() {
+        let ttl = api.tunables.borrow().timing.ttl;
+        let renewed = Timing::hold(ttl).saturating_sub(remaining);
+        return Some(cluster::LeaseSight { ttl_ms: millis(ttl), renewed_ms_ago: millis(renewed) });
+    }
+    let sight = (*api.lease_sight.borrow())?;
+    sight.lease.holder?;
+    Some(cluster::LeaseSight {
+        ttl_ms: millis(sight.lease.ttl),
+        renewed_ms_ago: millis(now.monotonic.saturating_sub(sight.moved_at)),
+    })
+}
+
 /// What the last heartbeat showed, with the rows as they stand now if the database answers: who just took over
 /// says so at once.
 async fn picture(api: &Api) -> Picture {
@@ -130,7 +148,7 @@ fn master(api: &Api, picture: &Picture, now: Duration, row: &MasterRow) -> Maste
         name: row.name.clone(),
         url: row.url.clone(),
         version: row.version.clone(),
-        state: state(api, picture, now, row),
+        state: picture.state(now, row, api.id, &api.leadership),
         started_at: rfc3339(row.started_at),
         last_seen_ms: picture.roll.silent_for(now, row.id).map(millis),
         agents: row.agents,
@@ -138,32 +156,6 @@ fn master(api: &Api, picture: &Picture, now: Duration, row: &MasterRow) -> Maste
         fingerprint: row.fingerprint.clone(),
         warnings,
     }
-}
-
-pub(super) fn state(api: &Api, picture: &Picture, now: Duration, row: &MasterRow) -> MasterState {
-    let (elected, acting) =
-        if row.id == api.id { own_standing(api) } else { (row.term.is_some(), row.acting) };
-    if row.id != api.id && picture.roll.is_lost(now, row.id) {
-        MasterState::Lost
-    } else if row.draining {
-        MasterState::Draining
-    } else if acting {
-        MasterState::Acting
-    } else if elected {
-        MasterState::Elected
-    } else if row.unfit.is_some() {
-        MasterState::Unfit
-    } else if row.eligible {
-        MasterState::Standby
-    } else {
-        MasterState::Ineligible
-    }
-}
-
-/// The own row is up to a heartbeat old; the election is not.
-fn own_standing(api: &Api) -> (bool, bool) {
-    let elected = matches!(api.leadership.view().standing, Standing::Elected(_) | Standing::Acting(_));
-    (elected, api.leadership.acting().is_some())
 }
 
 fn duties(api: &Api) -> Vec<cluster::Duty> {
@@ -179,7 +171,7 @@ fn duties(api: &Api) -> Vec<cluster::Duty> {
     api.statuses.all().into_iter().map(duty).collect()
 }
 
-fn reign_body(row: HistoryRow) -> cluster::Reign {
+pub(crate) fn reign_body(row: HistoryRow) -> cluster::Reign {
     let HistoryRow { term, from, to, reason, gap, at } = row;
     let person = |Person { id, name }: Person| cluster::Person { id, name };
     cluster::Reign {
@@ -197,6 +189,6 @@ fn millis(duration: Duration) -> u64 {
 }
 
 /// Milliseconds since 1970 as people read them.
-fn rfc3339(millis: i64) -> String {
+pub(crate) fn rfc3339(millis: i64) -> String {
     jiff::Timestamp::from_millisecond(millis).map_or_else(|_| "unknown".to_owned(), |at| format!("{at:.3}"))
 }

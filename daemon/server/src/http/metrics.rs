@@ -7,7 +7,7 @@ use axum::http::header::CONTENT_TYPE;
 use axum::response::{IntoResponse, Response};
 use kontena_core::clock::Clock;
 
-use super::{Api, cluster, health};
+use super::{Api, health};
 use crate::clock::SystemClock;
 use crate::metrics::Sample;
 
@@ -18,7 +18,7 @@ pub(super) async fn show(State(api): State<Api>) -> Response {
     let picture = api.picture.borrow().clone();
     let mut masters = BTreeMap::new();
     for row in picture.rows.iter().filter(|row| !row.ended) {
-        *masters.entry(cluster::state(&api, &picture, now, row).name()).or_default() += 1;
+        *masters.entry(picture.state(now, row, api.id, &api.leadership).name()).or_default() += 1;
     }
     let own = picture.rows.iter().find(|row| row.id == api.id);
     let acting = api.leadership.acting();

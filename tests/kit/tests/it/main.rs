@@ -5,6 +5,7 @@ mod ends;
 mod relay;
 mod replica_set;
 mod shared;
+mod terminal;
 
 use std::time::Duration;
 

@@ -10,7 +10,8 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use kontena_core::id::Id;
 use kontena_core::input::{NewNode, NodeChange, NodeToken};
-use kontena_store::{GridRow, MadeNode, NodeRow, Store};
+use kontena_store::Store;
+use kontena_store::api::{GridRow, MadeNode, NodeRow};
 use kontena_wire::api;
 use serde::Deserialize;
 
@@ -47,7 +48,7 @@ pub(super) async fn list(State(api): State<Api>, caller: Caller, At(at): At<InGr
 /// The lists of nodes of grids, rendered: each node names the addresses of all others, so that a list of many is
 /// large, and the same for everybody.
 pub(super) fn ask_for_lists(store: &Store) -> Ask<Id, NodeLists> {
-    let (grids, nodes) = (store.grids(), store.nodes());
+    let (grids, nodes) = (store.grid_resources(), store.nodes());
     Box::new(move |wanted| {
         let (grids, nodes) = (grids.clone(), nodes.clone());
         Box::pin(async move {
@@ -196,7 +197,7 @@ pub(super) async fn update_legacy(
 async fn find_legacy(api: &Api, headers: &HeaderMap, node: &str) -> Result<(GridRow, NodeRow), Refused> {
     let token =
         headers.get(GRID_TOKEN).and_then(|token| token.to_str().ok()).ok_or_else(Refused::not_found)?;
-    let grid = api.resources.store.grids().by_token(token).await?.ok_or_else(Refused::not_found)?;
+    let grid = api.resources.store.grid_resources().by_token(token).await?.ok_or_else(Refused::not_found)?;
     let row = api.resources.store.nodes().by_node_id(grid.id, node).await?;
     Ok((grid, row.ok_or_else(|| Refused::Missing("Node not found".to_owned()))?))
 }

@@ -11,7 +11,8 @@ use kontena_core::id::Id;
 use kontena_core::rate_limit::RateLimit;
 use kontena_core::token::Digest;
 use kontena_core::vault::Vault;
-use kontena_store::{Failure, GridCounts, GridRow, Minted, Session, Store};
+use kontena_store::api::{GridCounts, GridRow, Minted, Session};
+use kontena_store::{Failure, Store};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -100,7 +101,7 @@ impl Resources {
 
     /// A grid that the caller may access.
     pub(super) async fn grid(&self, caller: &Caller, name: &str) -> Result<GridRow, Refused> {
-        let grid = self.store.grids().by_name(name).await?.ok_or_else(Refused::not_found)?;
+        let grid = self.store.grid_resources().by_name(name).await?.ok_or_else(Refused::not_found)?;
         if caller.actor().may_access(grid.id) { Ok(grid) } else { Err(Refused::Denied) }
     }
 
@@ -123,7 +124,7 @@ impl Resources {
 
     /// How much is in one grid.
     pub(super) async fn counts(&self, grid: Id) -> Result<GridCounts, Refused> {
-        Ok(self.store.grids().counts(&[grid]).await?.remove(&grid).unwrap_or_default())
+        Ok(self.store.grid_resources().counts(&[grid]).await?.remove(&grid).unwrap_or_default())
     }
 
     /// Whether a client may make one more request to the token routes, of `allowed` a minute.
@@ -185,7 +186,7 @@ pub(super) fn is_encrypted(key: &str) -> bool {
 }
 
 fn ask_for_grids(store: &Store) -> Ask<WhichGrids, GridList> {
-    let grids = store.grids();
+    let grids = store.grid_resources();
     Box::new(move |questions: HashSet<WhichGrids>| {
         let grids = grids.clone();
         Box::pin(async move {

@@ -6,7 +6,8 @@ use std::time::Duration;
 
 use kontena_core::token::{Digest, Digester, OriginalSalt, is_access_token};
 use kontena_core::vault::Vault;
-use kontena_store::{Session, Store};
+use kontena_store::Store;
+use kontena_store::api::Session;
 use serde_json::Value;
 use tokio::sync::{OnceCell, Semaphore};
 

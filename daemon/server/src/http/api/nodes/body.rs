@@ -3,7 +3,7 @@
 use std::net::Ipv4Addr;
 
 use kontena_core::id::Id;
-use kontena_store::{GridRow, NodeRow};
+use kontena_store::api::{GridRow, NodeRow};
 use kontena_wire::api;
 use serde_json::{Map, Value};
 

@@ -1,0 +1,89 @@
+//! The documents that agents are sent.
+
+use kontena_core::agents::Peer;
+use kontena_core::agents::node::{overlay_ip, peer_ips};
+use kontena_store::{GridRow, LogForwarder, NodeRow, PeerRow, VolumeRow};
+use kontena_wire::rpc::{Value, map};
+
+/// Who a node is and with whom it shares a network.
+pub(super) fn node_info(node: &NodeRow, grid: &GridRow, peers: &[Peer]) -> Value {
+    let NodeRow { known, name, number, labels, epoch: _, created_at, updated_at } = node;
+    let own = Peer { number: *number, labels: labels.clone(), ..Peer::default() };
+    map([
+        ("id", Value::from(known.node_id.as_deref().unwrap_or_default())),
+        ("created_at", Value::from(utc(*created_at))),
+        ("updated_at", Value::from(utc(*updated_at))),
+        ("name", Value::from(name.as_str())),
+        ("labels", texts(labels)),
+        ("overlay_ip", optional(overlay_ip(&grid.subnet, *number))),
+        ("peer_ips", texts(&peer_ips(&own, peers))),
+        ("node_number", Value::from(*number)),
+        ("initial_member", Value::from(i64::from(*number) <= grid.initial_size)),
+        ("grid", grid_body(grid)),
+    ])
+}
+
+fn grid_body(grid: &GridRow) -> Value {
+    let GridRow { id: _, name, initial_size, trusted_subnets, subnet, supernet, statsd, logs } = grid;
+    let statsd = statsd.as_ref().map_or(Value::Nil, |(server, port)| {
+        map([("server", Value::from(server.as_str())), ("port", Value::from(*port))])
+    });
+    let logs = logs.as_ref().map_or(Value::Nil, |LogForwarder { forwarder, options }| {
+        let options = options.iter().map(|(key, value)| (key.as_str(), Value::from(value.as_str())));
+        map([("forwarder", Value::from(forwarder.as_str())), ("opts", map(options))])
+    });
+    map([
+        ("id", Value::from(name.as_str())),
+        ("name", Value::from(name.as_str())),
+        ("initial_size", Value::from(*initial_size)),
+        ("trusted_subnets", texts(trusted_subnets)),
+        ("subnet", Value::from(subnet.as_str())),
+        ("supernet", Value::from(supernet.as_str())),
+        ("stats", map([("statsd", statsd)])),
+        ("logs", logs),
+    ])
+}
+
+pub(super) fn peer(row: &PeerRow) -> Peer {
+    let PeerRow { grid: _, number, labels, private_ip, public_ip } = row;
+    Peer {
+        number: *number,
+        labels: labels.clone(),
+        private_ip: private_ip.clone(),
+        public_ip: public_ip.clone(),
+    }
+}
+
+/// The volumes of a node.
+pub(super) fn volumes(rows: &[VolumeRow]) -> Value {
+    let volume = |row: &VolumeRow| {
+        let VolumeRow { instance, node: _, volume, name, driver, options } = row;
+        map([
+            ("volume_id", Value::from(volume.to_string())),
+            ("volume_instance_id", Value::from(instance.to_string())),
+            ("name", Value::from(name.as_str())),
+            ("driver", Value::from(driver.as_str())),
+            (
+                "driver_opts",
+                map(options.iter().map(|(key, value)| (key.as_str(), Value::from(value.as_str())))),
+            ),
+        ])
+    };
+    map([("volumes", Value::Array(rows.iter().map(volume).collect()))])
+}
+
+/// Milliseconds since 1970 as the agents read times.
+pub(super) fn utc(millis: i64) -> String {
+    jiff::Timestamp::from_millisecond(millis).map_or_else(
+        |_| "1970-01-01 00:00:00 UTC".to_owned(),
+        |at| at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string(),
+    )
+}
+
+pub(super) fn texts(texts: &[String]) -> Value {
+    Value::Array(texts.iter().map(|text| Value::from(text.as_str())).collect())
+}
+
+fn optional(text: Option<String>) -> Value {
+    text.map_or(Value::Nil, Value::from)
+}

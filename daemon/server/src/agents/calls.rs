@@ -1,0 +1,209 @@
+//! Carries out what agents call.
+
+use std::sync::Arc;
+
+use kontena_core::id::Id;
+use kontena_store::{
+    ContainerStatRow, EventRow, Failure, LogRow, NodeStatRow, NotFound, Reported, SavedContainer,
+};
+use kontena_wire::agent::Call;
+use kontena_wire::rpc::{Fault, Message, Value, map};
+
+use super::exec::ExecEvent;
+use super::limits::{ANSWER_WITHIN, REPORT_MAX};
+use super::registry::Handle;
+use super::retry::until_done;
+use super::telemetry::Row;
+use super::{Agents, LIMIT, admissions, bodies, pods};
+
+/// A call that needs the database, or an answer that is known.
+pub(super) struct Effort {
+    id: Option<u64>,
+    work: Work,
+}
+
+enum Work {
+    Answer(Result<Value, Fault>),
+    Call(Box<Call>),
+}
+
+/// Takes a call in. What needs no waiting is done at once; the rest is returned.
+pub(super) fn take(
+    agents: &Agents,
+    handle: &Arc<Handle>,
+    id: Option<u64>,
+    method: &str,
+    params: &[Value],
+    size: usize,
+) -> Option<Effort> {
+    let answer = |outcome| id.map(|_| Effort { id, work: Work::Answer(outcome) });
+    let call = match Call::parse(method, params) {
+        Ok(call) => call,
+        Err(mistake) => {
+            tracing::debug!(NODE = handle.node_id, method, %mistake, "a call cannot be carried out");
+            return answer(Err(mistake.into()));
+        }
+    };
+    // An agent speaks for its own node only.
+    if call.node().is_some_and(|node| node != handle.node_id) {
+        return answer(Err(not_this_node(&call)));
+    }
+    if size > REPORT_MAX {
+        return answer(Err(Fault::new(500, "RuntimeError: the report is too large")));
+    }
+    let (grid, node) = (handle.grid, handle.node);
+    let telemetry = &agents.0.telemetry;
+    match call {
+        Call::LogBatch(lines) => {
+            let count = lines.len();
+            for line in lines {
+                telemetry.take(Row::Log(LogRow { grid, node, line }));
+            }
+            answer(Ok(map([("count", Value::from(count))])))
+        }
+        Call::PodEvent { node: _, event } => {
+            telemetry.take(Row::Event(EventRow { grid, node, event }));
+            answer(Ok(empty()))
+        }
+        Call::NodeStats { node: _, stats } => {
+            telemetry.take(Row::NodeStat(Box::new(NodeStatRow { grid, node, stats })));
+            answer(Ok(empty()))
+        }
+        Call::ContainerStat { container_id, stat } => {
+            telemetry.take(Row::ContainerStat(Box::new(ContainerStatRow { grid, node, container_id, stat })));
+            answer(Ok(empty()))
+        }
+        Call::ExecOutput { exec_id, stream, chunk } => {
+            agents.0.execs.heard(agents, node, &exec_id, ExecEvent::Output(stream, chunk));
+            answer(Ok(empty()))
+        }
+        Call::ExecExit { exec_id, code } => {
+            agents.0.execs.heard(agents, node, &exec_id, ExecEvent::Exit(code));
+            answer(Ok(empty()))
+        }
+        Call::ExecError { exec_id, error } => {
+            agents.0.execs.heard(agents, node, &exec_id, ExecEvent::Error(error));
+            answer(Ok(empty()))
+        }
+        // Of all events only the end of a container matters: the rest is reported by itself.
+        Call::ContainerEvent { destroyed: false, .. } => answer(Ok(empty())),
+        call => Some(Effort { id, work: Work::Call(Box::new(call)) }),
+    }
+}
+
+/// Carries a call out; the frame of its answer, if it wants one.
+pub(super) async fn carry_out(agents: Agents, handle: Arc<Handle>, effort: Effort) -> Option<Vec<u8>> {
+    let Effort { id, work } = effort;
+    let outcome = match work {
+        Work::Answer(outcome) => outcome,
+        Work::Call(call) => {
+            let limited =
+                tokio::time::timeout(ANSWER_WITHIN + LIMIT / 2, outcome_of(&agents, &handle, *call));
+            limited.await.unwrap_or_else(|_| Err(Fault::new(503, "the database does not answer")))
+        }
+    };
+    if let Err(fault) = &outcome {
+        tracing::debug!(NODE = handle.node_id, %fault, "a call of an agent failed");
+    }
+    id.map(|id| Message::Response { id, outcome }.encode())
+}
+
+async fn outcome_of(agents: &Agents, handle: &Handle, call: Call) -> Result<Value, Fault> {
+    let node = handle.node;
+    let store = &agents.0.store;
+    match call {
+        Call::UpdateNode { node: _, report } => {
+            let reported = Reported { session: handle.session(), report: *report };
+            agents.0.reports.ask(reported).await.map_err(unavailable)?;
+            Ok(Value::from(true))
+        }
+        Call::GetNode { node: _ } => {
+            let mut infos = admissions::node_infos(agents, &[node]).await.map_err(unavailable)?;
+            infos.remove(&node).map(|info| info.body).ok_or_else(|| Fault::new(404, "Node not found"))
+        }
+        Call::ListPods { node: _ } => pods::list(agents, node).await,
+        Call::ListVolumes { node: _ } => {
+            let rows = agents.0.volumes.ask(node).await.map_err(unavailable)?;
+            Ok(bodies::volumes(&rows))
+        }
+        Call::SetPodState { node: _, state } => {
+            let instances = store.service_instances();
+            let done = until_done(ANSWER_WITHIN, || instances.set_state(node, &state, LIMIT)).await;
+            found(done.map_err(unavailable)?)
+        }
+        Call::MarkHook { node: _, mark } => {
+            let instances = store.service_instances();
+            let done = until_done(ANSWER_WITHIN, || instances.mark_hook(node, &mark, LIMIT)).await;
+            found(done.map_err(unavailable)?)
+        }
+        Call::SetVolumeState { node: _, state } => {
+            let volumes = store.volume_instances();
+            let known = until_done(ANSWER_WITHIN, || volumes.set_state(node, &state, LIMIT)).await;
+            if known.map_err(unavailable)? {
+                Ok(empty())
+            } else {
+                Err(Fault::new(500, "RuntimeError: Volume not found"))
+            }
+        }
+        Call::SaveContainer { node: _, container } => {
+            let saved = SavedContainer { grid: handle.grid, node, container: *container };
+            agents.0.containers.ask(saved).await.map_err(unavailable)?;
+            Ok(empty())
+        }
+        Call::ContainerEvent { container_id, destroyed: _ } => {
+            remove(agents, node, &[container_id]).await?;
+            Ok(empty())
+        }
+        Call::CleanUpContainers { node: _, container_ids } => {
+            remove(agents, node, &container_ids).await.map(Value::from)
+        }
+        Call::ContainerHealth(health) => {
+            let containers = store.containers();
+            let noted = until_done(ANSWER_WITHIN, || {
+                containers.health(node, &health.container_id, &health.status, LIMIT)
+            });
+            noted.await.map_err(unavailable)?;
+            Ok(Value::Nil)
+        }
+        // These were done when they came.
+        Call::NodeStats { .. }
+        | Call::PodEvent { .. }
+        | Call::ContainerStat { .. }
+        | Call::LogBatch(_)
+        | Call::ExecOutput { .. }
+        | Call::ExecExit { .. }
+        | Call::ExecError { .. } => Ok(empty()),
+    }
+}
+
+async fn remove(agents: &Agents, node: Id, container_ids: &[String]) -> Result<i64, Fault> {
+    let containers = agents.0.store.containers();
+    until_done(ANSWER_WITHIN, || containers.remove(node, container_ids, LIMIT)).await.map_err(unavailable)
+}
+
+fn found(outcome: Result<(), NotFound>) -> Result<Value, Fault> {
+    match outcome {
+        Ok(()) => Ok(empty()),
+        Err(NotFound::Instance) => Err(Fault::new(500, "RuntimeError: Instance not found")),
+        Err(NotFound::Hook) => Err(Fault::new(500, "RuntimeError: Hook not found")),
+    }
+}
+
+fn not_this_node(call: &Call) -> Fault {
+    match (call, call.node()) {
+        (Call::UpdateNode { .. }, Some(node)) => {
+            Fault::new(500, format!("RuntimeError: Missing HostNode: {node}"))
+        }
+        _ => Fault::new(500, "RuntimeError: Node not found"),
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "to stand behind map_err")]
+fn unavailable(failure: Failure) -> Fault {
+    tracing::debug!(%failure, "a call of an agent was not carried out");
+    Fault::new(503, "the database does not answer")
+}
+
+fn empty() -> Value {
+    map([])
+}

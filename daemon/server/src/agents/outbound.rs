@@ -1,0 +1,161 @@
+//! Calls on agents, wherever their sessions are: straight to a session of this master, through the bus to one of
+//! another. A node whose session nobody holds is told so at once.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use kontena_core::clock::Clock;
+use kontena_core::election::HolderId;
+use kontena_core::id::Id;
+use kontena_store::{Failure, PacketKind};
+use kontena_wire::agent::outbound::{self, Outbound};
+use kontena_wire::rpc::{Fault, Value};
+use thiserror::Error;
+use tokio::sync::oneshot;
+
+use super::registry::{Handle, Order};
+use super::{Agents, LIMIT, admissions, bus};
+use crate::clock::SystemClock;
+
+/// For a session to take an order.
+const ORDER_WITHIN: Duration = Duration::from_secs(5);
+
+/// Why a call on an agent brought nothing.
+#[derive(Clone, Debug, Error)]
+pub enum CallError {
+    /// There is no such node.
+    #[error("there is no such node")]
+    UnknownNode,
+    /// Nobody holds its session.
+    #[error("host node {0} is not connected")]
+    NotConnected(String),
+    /// Its session, or the master that held it, ended before the answer came.
+    #[error("the connection to the agent was lost before it answered")]
+    Lost,
+    /// No answer in time.
+    #[error("Connection timeout ({0:?})")]
+    Late(Duration),
+    /// The agent answered that it failed.
+    #[error(transparent)]
+    Fault(#[from] Fault),
+    /// The database did not answer.
+    #[error("the database does not answer: {0}")]
+    Unavailable(#[from] Failure),
+}
+
+/// Where a node's session is.
+#[derive(Clone, Debug)]
+pub(super) enum Place {
+    Here(Arc<Handle>),
+    At(HolderId),
+}
+
+impl Agents {
+    /// Calls the agent of `node` and waits for its answer.
+    pub async fn request(&self, node: Id, call: Outbound) -> Result<Value, CallError> {
+        match self.place(node).await? {
+            Place::Here(handle) => request_here(&handle, call).await,
+            Place::At(owner) => bus::request(self, owner, node, call, None).await,
+        }
+    }
+
+    /// Calls the agent of `node` without waiting for what comes of it.
+    pub async fn notify(&self, node: Id, call: Outbound) -> Result<(), CallError> {
+        let place = self.place(node).await?;
+        self.notify_at(&place, node, call).await
+    }
+
+    pub(super) async fn notify_at(&self, place: &Place, node: Id, call: Outbound) -> Result<(), CallError> {
+        match place {
+            Place::Here(handle) => notify_here(handle, call).await,
+            Place::At(owner) => {
+                let about = self.0.post.fresh();
+                self.0
+                    .post
+                    .send(self.0.me, *owner, PacketKind::Notify, about, bus::notify_body(node, call))
+                    .await;
+                Ok(())
+            }
+        }
+    }
+
+    /// Tells the connected nodes of a grid what they should know of themselves, after the grid or one of its nodes
+    /// has changed.
+    pub async fn announce_grid(&self, grid: Id) {
+        self.announce_here(grid).await;
+        for master in self.others() {
+            let about = self.0.post.fresh();
+            self.0.post.send(self.0.me, master, PacketKind::Announce, about, grid.bytes().to_vec()).await;
+        }
+    }
+
+    pub(super) async fn announce_here(&self, grid: Id) {
+        let handles: Vec<_> =
+            self.0.registry.all().into_iter().filter(|handle| handle.grid == grid).collect();
+        let ids: Vec<Id> = handles.iter().map(|handle| handle.node).collect();
+        if ids.is_empty() {
+            return;
+        }
+        match admissions::node_infos(self, &ids).await {
+            Ok(mut infos) => {
+                for handle in handles {
+                    let Some(info) = infos.remove(&handle.node) else { continue };
+                    if notify_here(&handle, outbound::node_info(info.body)).await.is_err() {
+                        tracing::debug!(NODE = handle.node_id, "left before it was told of its grid");
+                    }
+                }
+            }
+            Err(failure) => tracing::warn!(%failure, "the nodes of a grid were not told of its change"),
+        }
+    }
+
+    pub(super) async fn place(&self, node: Id) -> Result<Place, CallError> {
+        if let Some(handle) = self.0.registry.get(node) {
+            return Ok(Place::Here(handle));
+        }
+        let owner = self.0.nodes.owner(node, LIMIT).await?.ok_or(CallError::UnknownNode)?;
+        match owner.master {
+            Some(master) if owner.connected && master != self.0.me && self.is_alive(master) => {
+                Ok(Place::At(master))
+            }
+            _ => Err(CallError::NotConnected(owner.name)),
+        }
+    }
+
+    /// Whether a master is not known to be gone.
+    pub(super) fn is_alive(&self, master: HolderId) -> bool {
+        let Some(picture) = self.0.admissions.picture() else { return true };
+        let now = SystemClock.now().monotonic;
+        let gone = |row: &kontena_store::MasterRow| row.ended || picture.roll.is_lost(now, master);
+        !picture.is_fresh(now) || !picture.rows.iter().any(|row| row.id == master && gone(row))
+    }
+
+    fn others(&self) -> Vec<HolderId> {
+        let Some(picture) = self.0.admissions.picture() else { return Vec::new() };
+        let others = picture.rows.iter().filter(|row| row.id != self.0.me && !row.ended);
+        others.map(|row| row.id).collect()
+    }
+}
+
+pub(super) async fn request_here(handle: &Handle, call: Outbound) -> Result<Value, CallError> {
+    let within = call.answer_within;
+    let (answer, outcome) = oneshot::channel();
+    hand_over(handle, Order::Call(Box::new(call), Some(answer))).await?;
+    match tokio::time::timeout(within, outcome).await {
+        Ok(Ok(outcome)) => Ok(outcome?),
+        Ok(Err(_)) => Err(CallError::Lost),
+        Err(_) => Err(CallError::Late(within)),
+    }
+}
+
+pub(super) async fn notify_here(handle: &Handle, call: Outbound) -> Result<(), CallError> {
+    hand_over(handle, Order::Call(Box::new(call), None)).await
+}
+
+async fn hand_over(handle: &Handle, order: Order) -> Result<(), CallError> {
+    match tokio::time::timeout(ORDER_WITHIN, handle.order(order)).await {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(CallError::Lost),
+        Err(_) => Err(CallError::Late(ORDER_WITHIN)),
+    }
+}

@@ -1,0 +1,216 @@
+//! The list of pods of a node. What is missing in it the agent destroys, so it is whole and certain or not given.
+
+use kontena_core::agents::pod::{Hook, Place, Port, Service, VolumeUse};
+use kontena_core::id::Id;
+use kontena_store::{InstanceRow, NetworkDefinition, PodSources, RegistryLogin, VolumeDefinition};
+use kontena_wire::rpc::{Fault, Value, map};
+
+use super::bodies::{texts, utc};
+use super::{Agents, LIMIT};
+
+/// All pods of a node.
+pub(super) async fn list(agents: &Agents, node: Id) -> Result<Value, Fault> {
+    let unavailable = |failure: kontena_store::Failure| {
+        tracing::debug!(%failure, "the pods of a node cannot be told");
+        Fault::new(503, "the pods of this node cannot be told with certainty")
+    };
+    let store = &agents.0.store;
+    let rows = agents.0.pods.ask(node).await.map_err(unavailable)?;
+    if !store.service_instances().are_migrated(LIMIT).await.map_err(unavailable)? {
+        return Err(Fault::new(500, "RuntimeError: Migration not done"));
+    }
+    let mut pods = Vec::new();
+    if !rows.is_empty() {
+        let services: Vec<Id> = rows.iter().map(|row| row.service).collect();
+        let sources = store.pods().sources(node, &services, LIMIT).await.map_err(unavailable)?;
+        for row in &rows {
+            pods.push(pod(row, &sources)?);
+        }
+    }
+    Ok(map([("service_pods", Value::Array(pods))]))
+}
+
+fn pod(row: &InstanceRow, sources: &PodSources) -> Result<Value, Fault> {
+    let uncertain =
+        |what: &str| Fault::new(503, format!("RuntimeError: {what} of an instance cannot be told"));
+    let InstanceRow { id: _, node: _, service, number, desired_state, deploy_rev } = row;
+    let service = sources.services.get(service).ok_or_else(|| uncertain("the service"))?;
+    let stack = sources.stacks.get(&service.stack).ok_or_else(|| uncertain("the stack"))?;
+    // Without its secrets an instance would be made anew, and wrongly.
+    if service.has_secrets || sources.challenged.contains(&service.id) {
+        return Err(uncertain("the secrets"));
+    }
+    let balancer =
+        service.links.iter().filter_map(|link| sources.services.get(link)).find(|s| s.is_load_balancer());
+    let balancer =
+        balancer.and_then(|balancer| Some((balancer, sources.stacks.get(&balancer.stack)?.as_str())));
+    let place =
+        Place { grid: &sources.grid, stack, node: &sources.node, number: *number, load_balancer: balancer };
+    let deploy_rev = deploy_rev.as_deref().ok_or_else(|| uncertain("the deploy"))?;
+    let exposed = sources.exposed.get(&service.stack) == Some(&service.name);
+    body(service, &place, (desired_state, deploy_rev), exposed, sources).ok_or_else(|| uncertain("a volume"))
+}
+
+fn body(
+    service: &Service,
+    place: &Place<'_>,
+    (desired_state, deploy_rev): (&str, &str),
+    exposed: bool,
+    sources: &PodSources,
+) -> Option<Value> {
+    let (env, labels) = (service.environment(place), service.labels(place));
+    let Service {
+        id,
+        grid: _,
+        stack: _,
+        name,
+        image_name,
+        revision,
+        updated_at,
+        stateful,
+        user,
+        cmd,
+        entrypoint,
+        memory,
+        memory_swap,
+        shm_size,
+        cpu_shares,
+        cpus,
+        privileged,
+        cap_add,
+        cap_drop,
+        devices,
+        ports,
+        volumes,
+        volumes_from,
+        net,
+        log_driver,
+        log_opts,
+        pid,
+        wait_for_port,
+        stop_signal,
+        stop_grace_period,
+        env: _,
+        links: _,
+        hooks: _,
+        networks,
+        read_only,
+        health_check: _,
+        has_secrets: _,
+    } = service;
+    let number = place.number;
+    let text = |text: &Option<String>| text.as_deref().map_or(Value::Nil, Value::from);
+    let integer = |number: &Option<i64>| number.map_or(Value::Nil, Value::from);
+    let volumes: Option<Vec<Value>> =
+        volumes.iter().map(|volume| volume_body(service, volume, place, sources)).collect();
+    let networks = networks.iter().filter_map(|network| sources.networks.get(network)).map(network_body);
+    Some(map([
+        ("id", Value::from(format!("{id}/{number}"))),
+        ("desired_state", Value::from(desired_state)),
+        ("service_id", Value::from(id.to_string())),
+        ("service_name", Value::from(service.engine_name(place.stack))),
+        ("service_revision", Value::from(*revision)),
+        ("updated_at", Value::from(utc(*updated_at))),
+        ("instance_number", Value::from(number)),
+        ("image_name", Value::from(image_name.as_str())),
+        ("image_credentials", sources.registries.get(service.registry()).map_or(Value::Nil, login_body)),
+        ("deploy_rev", Value::from(deploy_rev)),
+        ("stateful", Value::from(*stateful)),
+        ("user", text(user)),
+        ("cmd", cmd.as_deref().map_or(Value::Nil, texts)),
+        ("entrypoint", text(entrypoint)),
+        ("memory", integer(memory)),
+        ("memory_swap", integer(memory_swap)),
+        ("shm_size", integer(shm_size)),
+        ("cpu_shares", integer(cpu_shares)),
+        ("cpus", cpus.map_or(Value::Nil, Value::from)),
+        ("privileged", privileged.map_or(Value::Nil, Value::from)),
+        ("cap_add", texts(cap_add)),
+        ("cap_drop", texts(cap_drop)),
+        ("devices", texts(devices)),
+        ("ports", Value::Array(ports.iter().map(port_body).collect())),
+        ("volumes", Value::Array(volumes?)),
+        ("volumes_from", texts(volumes_from)),
+        ("net", Value::from(net.as_str())),
+        ("hostname", Value::from(format!("{name}-{number}"))),
+        ("domainname", Value::from(Service::domain(place.stack, place.grid))),
+        ("exposed", Value::from(exposed)),
+        ("log_driver", text(log_driver)),
+        ("log_opts", pairs(log_opts)),
+        ("pid", text(pid)),
+        ("wait_for_port", integer(wait_for_port)),
+        ("stop_signal", text(stop_signal)),
+        ("stop_grace_period", Value::from(*stop_grace_period)),
+        ("env", texts(&env)),
+        ("secrets", Value::Array(Vec::new())),
+        ("labels", pairs(&labels)),
+        ("hooks", Value::Array(service.hooks_of(number).map(hook_body).collect())),
+        ("networks", Value::Array(networks.collect())),
+        ("read_only", Value::from(*read_only)),
+    ]))
+}
+
+fn volume_body(
+    service: &Service,
+    used: &VolumeUse,
+    place: &Place<'_>,
+    sources: &PodSources,
+) -> Option<Value> {
+    let VolumeUse { bind_mount, path, flags, volume } = used;
+    let text = |text: &Option<String>| text.as_deref().map_or(Value::Nil, Value::from);
+    let Some(volume) = volume else {
+        return Some(map([("bind_mount", text(bind_mount)), ("path", text(path)), ("flags", text(flags))]));
+    };
+    let VolumeDefinition { name, scope, driver, options } = sources.volumes.get(volume)?;
+    let driver = match sources.drivers.get(driver) {
+        Some(version) => format!("{driver}:{version}"),
+        None => driver.clone(),
+    };
+    Some(map([
+        ("name", Value::from(service.volume_name(name, *scope, place.stack, place.number))),
+        ("path", text(path)),
+        ("flags", text(flags)),
+        ("driver", Value::from(driver)),
+        ("driver_opts", pairs(options)),
+    ]))
+}
+
+fn port_body(port: &Port) -> Value {
+    let Port { ip, protocol, node_port, container_port } = port;
+    map([
+        ("ip", Value::from(ip.as_str())),
+        ("protocol", Value::from(protocol.as_str())),
+        ("node_port", Value::from(*node_port)),
+        ("container_port", Value::from(*container_port)),
+    ])
+}
+
+fn hook_body(hook: &Hook) -> Value {
+    let Hook { id, kind, cmd, oneshot, instances: _, done: _ } = hook;
+    map([
+        ("id", Value::from(id.to_string())),
+        ("type", Value::from(kind.as_str())),
+        ("cmd", Value::from(cmd.as_str())),
+        ("oneshot", Value::from(*oneshot)),
+    ])
+}
+
+fn network_body(network: &NetworkDefinition) -> Value {
+    let NetworkDefinition { name, subnet, multicast, internal } = network;
+    map([
+        ("name", Value::from(name.as_str())),
+        ("subnet", subnet.as_deref().map_or(Value::Nil, Value::from)),
+        ("multicast", Value::from(*multicast)),
+        ("internal", Value::from(*internal)),
+    ])
+}
+
+fn login_body(login: &RegistryLogin) -> Value {
+    let RegistryLogin { username, password, email } = login;
+    let text = |text: &Option<String>| text.as_deref().map_or(Value::Nil, Value::from);
+    map([("username", text(username)), ("password", text(password)), ("email", text(email))])
+}
+
+fn pairs(pairs: &[(String, String)]) -> Value {
+    map(pairs.iter().map(|(key, value)| (key.as_str(), Value::from(value.as_str()))))
+}

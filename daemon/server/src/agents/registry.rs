@@ -1,0 +1,94 @@
+//! The sessions that this master holds, by node.
+
+use std::collections::HashMap;
+use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use kontena_core::agents::Refusal;
+use kontena_core::id::Id;
+use kontena_store::{Ending, Session};
+use kontena_wire::agent::outbound::Outbound;
+use kontena_wire::rpc::{Fault, Value};
+use tokio::sync::{mpsc, oneshot};
+
+/// What the task of a session is told.
+#[derive(Debug)]
+pub(super) enum Order {
+    /// Call the agent.
+    Call(Box<Outbound>, Option<Answer>),
+    /// End the session.
+    End(Box<(Refusal, Ending)>),
+}
+
+/// Where the answer of a request goes. Dropped without one if the session ends.
+pub(super) type Answer = oneshot::Sender<Result<Value, Fault>>;
+
+/// One session, as others in this process reach it.
+#[derive(Debug)]
+pub(super) struct Handle {
+    pub(super) node: Id,
+    pub(super) grid: Id,
+    pub(super) node_id: String,
+    epoch: AtomicI64,
+    orders: mpsc::Sender<Order>,
+}
+
+impl Handle {
+    pub(super) fn new(session: Session, grid: Id, node_id: String, orders: mpsc::Sender<Order>) -> Self {
+        let Session { node, epoch } = session;
+        Self { node, grid, node_id, epoch: AtomicI64::new(epoch), orders }
+    }
+
+    pub(super) fn session(&self) -> Session {
+        Session { node: self.node, epoch: self.epoch.load(Ordering::Acquire) }
+    }
+
+    /// The session goes on under another epoch.
+    pub(super) fn renew(&self, epoch: i64) {
+        self.epoch.store(epoch, Ordering::Release);
+    }
+
+    /// Hands an order to the session; false if it has ended.
+    pub(super) async fn order(&self, order: Order) -> bool {
+        self.orders.send(order).await.is_ok()
+    }
+
+    /// Ends the session. One whose orders are not taken any more ends by its own deadlines.
+    pub(super) fn end(&self, refusal: Refusal, ending: Ending) {
+        if self.orders.try_send(Order::End(Box::new((refusal, ending)))).is_err() {
+            tracing::debug!(node = self.node_id, "the session takes no orders");
+        }
+    }
+}
+
+/// All sessions of this master.
+#[derive(Debug, Default)]
+pub(super) struct Registry(Mutex<HashMap<Id, Arc<Handle>>>);
+
+impl Registry {
+    /// Adds a session; returns the one that it supersedes.
+    pub(super) fn add(&self, handle: Arc<Handle>) -> Option<Arc<Handle>> {
+        let mut sessions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        sessions.insert(handle.node, handle)
+    }
+
+    /// Removes a session, unless a newer one of its node has come.
+    pub(super) fn remove(&self, handle: &Arc<Handle>) {
+        let mut sessions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        if sessions.get(&handle.node).is_some_and(|found| Arc::ptr_eq(found, handle)) {
+            sessions.remove(&handle.node);
+        }
+    }
+
+    pub(super) fn get(&self, node: Id) -> Option<Arc<Handle>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&node).cloned()
+    }
+
+    pub(super) fn all(&self) -> Vec<Arc<Handle>> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
+    }
+
+    pub(super) fn len(&self) -> u64 {
+        u64::try_from(self.0.lock().unwrap_or_else(PoisonError::into_inner).len()).unwrap_or(u64::MAX)
+    }
+}

@@ -1,0 +1,305 @@
+//! The hosts: `host_nodes`. The fields that we add are `master_id` (whose process holds the agent's session),
+//! `session_epoch` (which session that is; it only rises) and `session_lost_at` (since when nobody holds one).
+
+mod ephemeral;
+mod reports;
+mod sessions;
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
+
+use futures_util::TryStreamExt;
+use kontena_core::agents::KnownNode;
+use kontena_core::agents::admission::free_number;
+use kontena_core::id::Id;
+use mongodb::Database;
+use mongodb::bson::oid::ObjectId;
+use mongodb::bson::{Bson, DateTime, Document, doc};
+
+use crate::command::{Failure, integer, is_duplicate, write_each};
+use crate::object_id::{flag_at, id, id_at, object_id, object_ids, text_at, texts_at, time_at};
+
+pub use reports::Reported;
+pub use sessions::{Ended, Ending, LostNode, NodeOwner, Plug, Session};
+
+pub(crate) const HOST_NODES: &str = "host_nodes";
+
+/// How often a number is sought for a node whose number or name another master gave away meanwhile.
+const CREATE_ROUNDS: usize = 8;
+
+/// A node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct NodeRow {
+    /// What its admission is decided by.
+    pub known: KnownNode,
+    /// Its name, unique in the grid.
+    pub name: String,
+    /// Its number, unique in the grid.
+    pub number: u8,
+    /// `key=value` or `key`.
+    pub labels: Vec<String>,
+    /// Of its last session.
+    pub epoch: i64,
+    /// Milliseconds since 1970.
+    pub created_at: i64,
+    /// Milliseconds since 1970.
+    pub updated_at: i64,
+}
+
+/// A node as its peers need it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PeerRow {
+    /// Its grid.
+    pub grid: Id,
+    /// Its number.
+    pub number: u8,
+    /// `key=value` or `key`.
+    pub labels: Vec<String>,
+    /// Where the same region reaches it.
+    pub private_ip: Option<String>,
+    /// Where others reach it.
+    pub public_ip: Option<String>,
+}
+
+/// A node to be made.
+#[derive(Clone, Debug)]
+pub struct NewNode {
+    /// Its grid.
+    pub grid: Id,
+    /// The engine's id, once it has come.
+    pub node_id: Option<String>,
+    /// A token of its own.
+    pub token: Option<String>,
+    /// The name that it wants; if it is taken, its number is added.
+    pub name: String,
+    /// `key=value` or `key`.
+    pub labels: Vec<String>,
+    /// Of its agent, once it has come.
+    pub agent_version: Option<String>,
+}
+
+/// Why a node was not made.
+#[derive(Clone, Debug)]
+pub enum CreateFault {
+    /// All numbers of the grid are taken.
+    Full,
+    /// A node with this node id or token was made meanwhile.
+    Taken,
+    /// Others were faster again and again.
+    Contended,
+}
+
+/// The collection.
+#[derive(Clone, Debug)]
+pub struct HostNodes {
+    database: Database,
+}
+
+impl HostNodes {
+    pub(crate) fn new(database: Database) -> Self {
+        Self { database }
+    }
+
+    /// The nodes with one of these node ids, or one of these tokens; each with its token, if that was asked for.
+    pub async fn known(
+        &self,
+        node_ids: &[&str],
+        tokens: &[&str],
+        limit: Duration,
+    ) -> Result<Vec<(NodeRow, Option<String>)>, Failure> {
+        let mut filters = vec![doc! { "node_id": { "$in": node_ids.to_vec() } }];
+        if !tokens.is_empty() {
+            filters.push(doc! { "token": { "$in": tokens.to_vec() } });
+        }
+        let rows = self.find(doc! { "$or": filters }, node_fields(), limit).await?;
+        let asked = |row: &Document| text_at(row, "token").filter(|found| tokens.contains(&found.as_str()));
+        Ok(rows.iter().filter_map(|row| Some((parse(row)?, asked(row)))).collect())
+    }
+
+    /// The nodes of these ids.
+    pub async fn by_ids(&self, ids: &[Id], limit: Duration) -> Result<Vec<NodeRow>, Failure> {
+        let filter = doc! { "_id": { "$in": object_ids(ids.iter().copied()) } };
+        let rows = self.find(filter, node_fields(), limit).await?;
+        Ok(rows.iter().filter_map(parse).collect())
+    }
+
+    /// All nodes of these grids, as their peers need them.
+    pub async fn peers(&self, grids: &[Id], limit: Duration) -> Result<Vec<PeerRow>, Failure> {
+        let filter = doc! { "grid_id": { "$in": object_ids(grids.iter().copied()) } };
+        let fields = doc! { "grid_id": 1, "node_number": 1, "labels": 1, "private_ip": 1, "public_ip": 1 };
+        let rows = self.find(filter, fields, limit).await?;
+        let peer = |row: &Document| {
+            Some(PeerRow {
+                grid: id_at(row, "grid_id")?,
+                number: number(row)?,
+                labels: texts_at(row, "labels"),
+                private_ip: text_at(row, "private_ip"),
+                public_ip: text_at(row, "public_ip"),
+            })
+        };
+        Ok(rows.iter().filter_map(peer).collect())
+    }
+
+    /// How many nodes there are.
+    pub async fn count(&self, limit: Duration) -> Result<u64, Failure> {
+        let collection = self.database.collection::<Document>(HOST_NODES);
+        Ok(collection.estimated_document_count().max_time(limit).await?)
+    }
+
+    /// Makes nodes, each with the lowest free number of its grid. Unique indexes decide between masters that
+    /// give away the same number or name at the same time; the loser tries again.
+    pub async fn create(
+        &self,
+        nodes: &[NewNode],
+        limit: Duration,
+    ) -> Result<Vec<Result<Id, CreateFault>>, Failure> {
+        let mut outcomes: Vec<Result<Id, CreateFault>> = vec![Err(CreateFault::Contended); nodes.len()];
+        let mut open: Vec<usize> = (0..nodes.len()).collect();
+        for _ in 0..CREATE_ROUNDS {
+            if open.is_empty() {
+                break;
+            }
+            let mut taken = self.taken(nodes, &open, limit).await?;
+            let mut documents = Vec::new();
+            let mut inserted = Vec::new();
+            for index in open.drain(..) {
+                let Some(node) = nodes.get(index) else { continue };
+                let in_grid = taken.entry(node.grid).or_default();
+                let Some(number) = free_number(&in_grid.numbers) else {
+                    set(&mut outcomes, index, Err(CreateFault::Full));
+                    continue;
+                };
+                let name = if in_grid.names.contains(&node.name) {
+                    format!("{}-{number}", node.name)
+                } else {
+                    node.name.clone()
+                };
+                in_grid.numbers.insert(number);
+                in_grid.names.insert(name.clone());
+                let made = ObjectId::new();
+                documents.push(node_document(made, node, number, &name));
+                inserted.push((index, id(made)));
+            }
+            if documents.is_empty() {
+                break;
+            }
+            let command = doc! { "insert": HOST_NODES, "documents": documents };
+            let (_, faults) = write_each(&self.database, command, limit).await?;
+            let faults: BTreeMap<usize, (i64, String)> =
+                faults.into_iter().map(|(at, code, message)| (at, (code, message))).collect();
+            for (at, (index, made)) in inserted.into_iter().enumerate() {
+                match faults.get(&at) {
+                    None => set(&mut outcomes, index, Ok(made)),
+                    Some((code, message)) if is_duplicate(*code) => {
+                        let own = message.contains("node_id_1") || message.contains("token_1");
+                        if own {
+                            set(&mut outcomes, index, Err(CreateFault::Taken));
+                        } else {
+                            open.push(index);
+                        }
+                    }
+                    Some((_, message)) => return Err(Failure::unknown(message.clone())),
+                }
+            }
+        }
+        Ok(outcomes)
+    }
+
+    async fn taken(
+        &self,
+        nodes: &[NewNode],
+        open: &[usize],
+        limit: Duration,
+    ) -> Result<HashMap<Id, Taken>, Failure> {
+        let grids: BTreeSet<Id> =
+            open.iter().filter_map(|index| nodes.get(*index)).map(|node| node.grid).collect();
+        let filter = doc! { "grid_id": { "$in": object_ids(grids) } };
+        let fields = doc! { "grid_id": 1, "node_number": 1, "name": 1 };
+        let mut taken: HashMap<Id, Taken> = HashMap::new();
+        for row in self.find(filter, fields, limit).await? {
+            let Some(grid) = id_at(&row, "grid_id") else { continue };
+            let in_grid = taken.entry(grid).or_default();
+            in_grid.numbers.extend(number(&row));
+            in_grid.names.extend(text_at(&row, "name"));
+        }
+        Ok(taken)
+    }
+
+    async fn find(
+        &self,
+        filter: Document,
+        fields: Document,
+        limit: Duration,
+    ) -> Result<Vec<Document>, Failure> {
+        let collection = self.database.collection::<Document>(HOST_NODES);
+        Ok(collection.find(filter).projection(fields).max_time(limit).await?.try_collect().await?)
+    }
+}
+
+#[derive(Default)]
+struct Taken {
+    numbers: BTreeSet<u8>,
+    names: BTreeSet<String>,
+}
+
+fn set<T>(outcomes: &mut [T], index: usize, outcome: T) {
+    if let Some(place) = outcomes.get_mut(index) {
+        *place = outcome;
+    }
+}
+
+/// A node as the original makes it, with its fields in the original's order.
+fn node_document(made: ObjectId, node: &NewNode, number: u8, name: &str) -> Document {
+    let NewNode { grid, node_id, token, name: _, labels, agent_version } = node;
+    let now = DateTime::now();
+    let mut document = doc! {
+        "_id": made, "labels": labels, "availability": "active", "latest_stats": {}, "name": name,
+    };
+    // A field of a sparse index is absent rather than null.
+    for (key, value) in [("node_id", node_id), ("token", token), ("agent_version", agent_version)] {
+        if let Some(value) = value {
+            document.insert(key, value);
+        }
+    }
+    document.extend(doc! {
+        "grid_id": object_id(*grid), "connected": false, "updated": false, "node_number": i32::from(number),
+        "updated_at": now, "created_at": now,
+    });
+    document
+}
+
+fn node_fields() -> Document {
+    doc! {
+        "grid_id": 1, "node_id": 1, "token": 1, "name": 1, "node_number": 1, "labels": 1, "session_epoch": 1,
+        "created_at": 1, "updated_at": 1,
+    }
+}
+
+fn parse(row: &Document) -> Option<NodeRow> {
+    Some(NodeRow {
+        known: KnownNode {
+            id: id_at(row, "_id")?,
+            grid: id_at(row, "grid_id")?,
+            node_id: text_at(row, "node_id"),
+            has_token: text_at(row, "token").is_some(),
+        },
+        name: text_at(row, "name")?,
+        number: number(row)?,
+        labels: texts_at(row, "labels"),
+        epoch: integer(row, "session_epoch").unwrap_or(0),
+        created_at: time_at(row, "created_at").unwrap_or(0),
+        updated_at: time_at(row, "updated_at").unwrap_or(0),
+    })
+}
+
+fn number(row: &Document) -> Option<u8> {
+    integer(row, "node_number").and_then(|number| u8::try_from(number).ok())
+}
+
+fn connected(row: &Document) -> bool {
+    flag_at(row, "connected")
+}
+
+fn stored_id(holder: kontena_core::election::HolderId) -> Bson {
+    Bson::String(holder.to_string())
+}

@@ -1,0 +1,163 @@
+//! The instances of services, as far as agents read and report them: `grid_service_instances`, and the hooks in
+//! `grid_services`.
+
+use std::time::Duration;
+
+use futures_util::TryStreamExt;
+use kontena_core::id::Id;
+use kontena_wire::agent::{HookMark, PodState};
+use mongodb::Database;
+use mongodb::bson::{Bson, Document, doc};
+use mongodb::options::{ReadConcern, SelectionCriteria};
+
+use crate::command::{Failure, find_first, integer, write};
+use crate::object_id::{id_at, object_id, object_ids, text_at};
+
+pub(crate) const INSTANCES: &str = "grid_service_instances";
+const SERVICES: &str = "grid_services";
+const MIGRATIONS: &str = "schema_migrations";
+
+/// Before this migration of the original there were no instances.
+const INSTANCES_SINCE: i64 = 20;
+
+/// An instance as its node must have it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct InstanceRow {
+    /// Its document.
+    pub id: Id,
+    /// The node that has it.
+    pub node: Id,
+    /// Its service.
+    pub service: Id,
+    /// Counts from 1.
+    pub number: i64,
+    /// running or stopped.
+    pub desired_state: String,
+    /// Of the deploy that is to be in force.
+    pub deploy_rev: Option<String>,
+}
+
+/// Something that an agent named is not there.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum NotFound {
+    /// The node has no such instance.
+    Instance,
+    /// The service has no such hook.
+    Hook,
+}
+
+/// The collection.
+#[derive(Clone, Debug)]
+pub struct ServiceInstances {
+    database: Database,
+}
+
+impl ServiceInstances {
+    pub(crate) fn new(database: Database) -> Self {
+        Self { database }
+    }
+
+    /// Whether the database is old enough an original's that it has no instances.
+    pub async fn are_migrated(&self, limit: Duration) -> Result<bool, Failure> {
+        let collection = self.database.collection::<Document>(MIGRATIONS);
+        let newest = collection.find_one(doc! {}).sort(doc! { "version": -1 }).max_time(limit).await?;
+        Ok(newest.is_none_or(|row| integer(&row, "version").unwrap_or(0) >= INSTANCES_SINCE))
+    }
+
+    /// All instances of these nodes, from a primary that made sure of being one: what is missing in the answer
+    /// will be destroyed.
+    pub async fn of_nodes(&self, nodes: &[Id], limit: Duration) -> Result<Vec<InstanceRow>, Failure> {
+        let filter = doc! { "host_node_id": { "$in": object_ids(nodes.iter().copied()) } };
+        let rows = certain(&self.database, INSTANCES, filter, limit).await?;
+        // A row that is not understood must not look like one that is not there.
+        let understood: Option<Vec<InstanceRow>> = rows.iter().map(parse).collect();
+        understood.ok_or_else(|| Failure::unknown("an instance in the database is not understood"))
+    }
+
+    /// Takes in what became of an instance. An older deploy's state changes nothing; a state without a deploy,
+    /// as agents report after their restart, leaves the deploy's alone.
+    pub async fn set_state(
+        &self,
+        node: Id,
+        state: &PodState,
+        limit: Duration,
+    ) -> Result<Result<(), NotFound>, Failure> {
+        let PodState { service_id, instance_number, rev, state, error } = state;
+        let Ok(service) = service_id.parse::<Id>() else { return Ok(Err(NotFound::Instance)) };
+        let instance = filter(node, service, *instance_number);
+        let mut matching = instance.clone();
+        let mut set = doc! { "state": state, "error": error };
+        match rev {
+            Some(rev) => {
+                matching.insert("$or", vec![doc! { "rev": Bson::Null }, doc! { "rev": { "$lte": rev } }]);
+                set.insert("rev", rev);
+            }
+            None => {
+                set.remove("error");
+            }
+        }
+        let update = doc! { "q": matching, "u": { "$set": set } };
+        let matched = write(&self.database, doc! { "update": INSTANCES, "updates": [update] }, limit).await?;
+        if matched > 0 || self.exists(instance, limit).await? {
+            Ok(Ok(()))
+        } else {
+            Ok(Err(NotFound::Instance))
+        }
+    }
+
+    /// Notes that a hook that runs once has run for an instance.
+    pub async fn mark_hook(
+        &self,
+        node: Id,
+        mark: &HookMark,
+        limit: Duration,
+    ) -> Result<Result<(), NotFound>, Failure> {
+        let HookMark { service_id, instance_number, hook_id } = mark;
+        let Ok(service) = service_id.parse::<Id>() else { return Ok(Err(NotFound::Instance)) };
+        if !self.exists(filter(node, service, *instance_number), limit).await? {
+            return Ok(Err(NotFound::Instance));
+        }
+        let Ok(hook) = hook_id.parse::<Id>() else { return Ok(Err(NotFound::Hook)) };
+        let update = doc! {
+            "q": { "_id": object_id(service), "hooks._id": object_id(hook) },
+            "u": { "$addToSet": { "hooks.$.done": instance_number.to_string() } },
+        };
+        let matched = write(&self.database, doc! { "update": SERVICES, "updates": [update] }, limit).await?;
+        Ok(if matched > 0 { Ok(()) } else { Err(NotFound::Hook) })
+    }
+
+    async fn exists(&self, filter: Document, limit: Duration) -> Result<bool, Failure> {
+        Ok(find_first(&self.database, INSTANCES, filter, "majority", limit).await?.is_some())
+    }
+}
+
+/// Reads what a filter finds with linearizable concern.
+pub(crate) async fn certain(
+    database: &Database,
+    collection: &str,
+    filter: Document,
+    limit: Duration,
+) -> Result<Vec<Document>, Failure> {
+    let collection = database.collection::<Document>(collection);
+    let rows = collection
+        .find(filter)
+        .read_concern(ReadConcern::linearizable())
+        .selection_criteria(SelectionCriteria::ReadPreference(mongodb::options::ReadPreference::Primary))
+        .max_time(limit);
+    Ok(rows.await?.try_collect().await?)
+}
+
+fn filter(node: Id, service: Id, number: i64) -> Document {
+    doc! { "host_node_id": object_id(node), "grid_service_id": object_id(service), "instance_number": number }
+}
+
+fn parse(row: &Document) -> Option<InstanceRow> {
+    Some(InstanceRow {
+        id: id_at(row, "_id")?,
+        node: id_at(row, "host_node_id")?,
+        service: id_at(row, "grid_service_id")?,
+        number: integer(row, "instance_number")?,
+        desired_state: text_at(row, "desired_state")?,
+        deploy_rev: text_at(row, "deploy_rev"),
+    })
+}

@@ -1,0 +1,129 @@
+//! Which volume has a place on which node: `volume_instances`, with what the engine must know from `volumes`.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use futures_util::TryStreamExt;
+use kontena_core::id::Id;
+use kontena_wire::agent::VolumeState;
+use mongodb::Database;
+use mongodb::bson::{Bson, DateTime, Document, doc};
+
+use crate::command::{Failure, find_first, write};
+use crate::object_id::{documents_at, id_at, object_id, object_ids, text_at};
+use crate::service_instances::certain;
+
+pub(crate) const VOLUME_INSTANCES: &str = "volume_instances";
+const VOLUMES: &str = "volumes";
+
+/// A volume as its node must have it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VolumeRow {
+    /// Its place on the node.
+    pub instance: Id,
+    /// The node.
+    pub node: Id,
+    /// The volume.
+    pub volume: Id,
+    /// Its name in the engine.
+    pub name: String,
+    /// The driver, with its version behind a colon if the node told one.
+    pub driver: String,
+    /// The driver's options.
+    pub options: Vec<(String, String)>,
+}
+
+/// The collection.
+#[derive(Clone, Debug)]
+pub struct VolumeInstances {
+    database: Database,
+}
+
+impl VolumeInstances {
+    pub(crate) fn new(database: Database) -> Self {
+        Self { database }
+    }
+
+    /// All volumes of these nodes, from a primary that made sure of being one: what is missing in the answer
+    /// will be removed. A place whose volume is gone is an error.
+    pub async fn of_nodes(&self, nodes: &[Id], limit: Duration) -> Result<Vec<VolumeRow>, Failure> {
+        let filter = doc! { "host_node_id": { "$in": object_ids(nodes.iter().copied()) } };
+        let places = certain(&self.database, VOLUME_INSTANCES, filter, limit).await?;
+        if places.is_empty() {
+            return Ok(Vec::new());
+        }
+        let ids: Vec<Id> = places.iter().filter_map(|place| id_at(place, "volume_id")).collect();
+        let volumes = self.find(VOLUMES, doc! { "_id": { "$in": object_ids(ids) } }, limit).await?;
+        let volumes: HashMap<Id, &Document> =
+            volumes.iter().filter_map(|volume| Some((id_at(volume, "_id")?, volume))).collect();
+        let nodes: Vec<Id> = places.iter().filter_map(|place| id_at(place, "host_node_id")).collect();
+        let drivers = self.drivers(nodes, limit).await?;
+        let row = |place: &Document| {
+            let (node, volume) = (id_at(place, "host_node_id")?, id_at(place, "volume_id")?);
+            let definition = volumes.get(&volume)?;
+            let driver = text_at(definition, "driver")?;
+            let version = drivers.get(&node).and_then(|drivers| drivers.get(&driver));
+            let options = definition.get_document("driver_opts").ok();
+            let option = |(key, value): (&String, &Bson)| {
+                Some((key.replace('|', "."), value.as_str().map_or_else(|| value.to_string(), str::to_owned)))
+            };
+            Some(VolumeRow {
+                instance: id_at(place, "_id")?,
+                node,
+                volume,
+                name: text_at(place, "name")?,
+                driver: version.map_or_else(|| driver.clone(), |version| format!("{driver}:{version}")),
+                options: options
+                    .map(|options| options.iter().filter_map(option).collect())
+                    .unwrap_or_default(),
+            })
+        };
+        let rows: Option<Vec<VolumeRow>> = places.iter().map(row).collect();
+        rows.ok_or_else(|| {
+            Failure::unknown("a volume on a node is not understood, or its definition is gone")
+        })
+    }
+
+    /// Notes that a managed volume exists on a node, under the id that it carries there. False if there is no
+    /// such volume.
+    pub async fn set_state(&self, node: Id, state: &VolumeState, limit: Duration) -> Result<bool, Failure> {
+        let VolumeState { name, volume_id, volume_instance_id } = state;
+        let (Ok(volume), Ok(instance)) = (volume_id.parse::<Id>(), volume_instance_id.parse::<Id>()) else {
+            return Ok(false);
+        };
+        let volume = object_id(volume);
+        if find_first(&self.database, VOLUMES, doc! { "_id": volume }, "majority", limit).await?.is_none() {
+            return Ok(false);
+        }
+        let now = DateTime::now();
+        let place = doc! {
+            "name": name, "host_node_id": object_id(node), "volume_id": volume, "updated_at": now,
+            "created_at": now,
+        };
+        let update = doc! {
+            "q": { "_id": object_id(instance) }, "u": { "$setOnInsert": place }, "upsert": true,
+        };
+        write(&self.database, doc! { "update": VOLUME_INSTANCES, "updates": [update] }, limit).await?;
+        Ok(true)
+    }
+
+    /// The versions of the volume drivers of these nodes, by name.
+    async fn drivers(
+        &self,
+        nodes: Vec<Id>,
+        limit: Duration,
+    ) -> Result<HashMap<Id, HashMap<String, String>>, Failure> {
+        let filter = doc! { "_id": { "$in": object_ids(nodes) } };
+        let rows = self.find("host_nodes", filter, limit).await?;
+        let drivers = |row: &Document| {
+            documents_at(row, "volume_drivers")
+                .filter_map(|driver| Some((text_at(driver, "name")?, text_at(driver, "version")?)))
+                .collect()
+        };
+        Ok(rows.iter().filter_map(|row| Some((id_at(row, "_id")?, drivers(row)))).collect())
+    }
+
+    async fn find(&self, name: &str, filter: Document, limit: Duration) -> Result<Vec<Document>, Failure> {
+        Ok(self.database.collection(name).find(filter).max_time(limit).await?.try_collect().await?)
+    }
+}

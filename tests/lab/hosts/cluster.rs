@@ -1,0 +1,180 @@
+//! The masters on the hosts, as a scenario asks, waits for and judges them.
+
+use std::path::PathBuf;
+use std::time::Duration;
+
+use anyhow::{Result, bail, ensure};
+use kontena_wire::cluster::{self, MasterState};
+use reqwest::StatusCode;
+use serde_json::Value;
+use tokio::time::{Instant, sleep};
+
+use super::setup::Access;
+use super::{COUNT, DATABASE, Script, TRACE, UNIT, Writable};
+use crate::clock;
+use crate::contradictions::Contradictions;
+use crate::judge::{Judge, Latest};
+use crate::report::Report;
+use crate::trace::{Life, overlaps};
+
+const PATIENCE: Duration = Duration::from_secs(90);
+const POLL: Duration = Duration::from_millis(20);
+
+/// Three masters, and everybody who watches them.
+pub(crate) struct Cluster {
+    pub(crate) script: Script,
+    pub(crate) access: Access,
+    pub(crate) judge: Judge,
+    pub(crate) writable: Writable,
+    http: reqwest::Client,
+    deaths: Vec<Vec<Duration>>,
+    contradictions: Contradictions,
+}
+
+impl Cluster {
+    /// Begins to watch.
+    pub(crate) async fn watch(script: Script, access: Access) -> Result<Self> {
+        let judge = Judge::start(&access.root_uri, DATABASE).await?;
+        let writable = Writable::watch(&access.root_uri).await?;
+        let contradictions = Contradictions::watch((1..=COUNT).map(url));
+        let http = kontena_testkit::http::client().timeout(Duration::from_secs(1)).build()?;
+        let deaths = vec![Vec::new(); COUNT];
+        Ok(Self { script, access, judge, writable, http, deaths, contradictions })
+    }
+
+    /// Waits until one master acts and all others stand by. Which host acts, and under which term.
+    pub(crate) async fn settled(&self) -> Result<(usize, u64)> {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            for host in 1..=COUNT {
+                if let Some(term) = self.acting(host).await
+                    && self.is_complete(host).await
+                {
+                    return Ok((host, term));
+                }
+            }
+            if Instant::now() > deadline {
+                bail!("the masters did not settle within {PATIENCE:?}:\n{}", self.logs().await);
+            }
+            sleep(POLL).await;
+        }
+    }
+
+    /// Under which term the master of a host acts, if it does.
+    pub(crate) async fn acting(&self, host: usize) -> Option<u64> {
+        let answer = self.http.get(format!("{}/leader", url(host))).send().await.ok()?;
+        let acting = answer.status() == StatusCode::OK;
+        let body: Value = answer.json().await.ok()?;
+        body.get("term")?.as_u64().filter(|_| acting)
+    }
+
+    async fn is_complete(&self, host: usize) -> bool {
+        let request = self.http.get(format!("{}/v1/cluster", url(host))).bearer_auth(&self.access.token);
+        let Ok(answer) = request.send().await else { return false };
+        let Ok(seen) = answer.json::<cluster::Cluster>().await else { return false };
+        let count = |state| seen.masters.iter().filter(|master| master.state == state).count();
+        count(MasterState::Acting) == 1 && count(MasterState::Standby) == COUNT - 1
+    }
+
+    /// Waits for the first whole probe batch above `term`; how long nobody was in charge after `fault`.
+    pub(crate) async fn leaderless(&self, term: u64, fault: Duration) -> Result<(u64, f64)> {
+        let next = |latest: &Latest| latest.term > term;
+        let seen = self.judge.wait_for("batch of a next term", PATIENCE, next).await;
+        let latest = match seen {
+            Ok(latest) => latest,
+            Err(error) => return Err(error.context(self.logs().await)),
+        };
+        let first = self.judge.first_of_term(latest.term).unwrap_or(latest.at);
+        Ok((latest.term, clock::millis(first.saturating_sub(fault))))
+    }
+
+    /// Waits for the end of the process on a host, and notes when it was.
+    pub(crate) async fn died(&mut self, host: usize, process: u32) -> Result<()> {
+        let deadline = Instant::now() + PATIENCE;
+        while is_running(process) {
+            ensure!(Instant::now() < deadline, "process {process} of host {host} does not end");
+            sleep(Duration::from_millis(1)).await;
+        }
+        self.deaths[host - 1].push(clock::now());
+        Ok(())
+    }
+
+    /// The main process of the unit, as seen from outside of the host.
+    pub(crate) async fn main_process(&self, host: usize) -> Result<u32> {
+        let inside = self.script.shell(host, &format!("systemctl show -P MainPID {UNIT}")).await?;
+        let inside = inside.trim();
+        let leader = self.script.shell(host, "readlink /proc/1/ns/pid").await?;
+        // All processes of this machine whose number in the host's own namespace is that one.
+        for entry in std::fs::read_dir("/proc")?.flatten() {
+            let Ok(process) = entry.file_name().to_string_lossy().parse::<u32>() else { continue };
+            let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+            let matches = status
+                .lines()
+                .find_map(|line| line.strip_prefix("NSpid:"))
+                .is_some_and(|numbers| numbers.split_whitespace().last() == Some(inside));
+            let namespace = std::fs::read_link(format!("/proc/{process}/ns/pid"));
+            if matches && namespace.is_ok_and(|namespace| namespace.to_string_lossy() == leader.trim()) {
+                return Ok(process);
+            }
+        }
+        bail!("process {inside} of host {host} was not found")
+    }
+
+    /// The last lines of all masters' journals.
+    pub(crate) async fn logs(&self) -> String {
+        let mut logs = String::new();
+        for host in 1..=COUNT {
+            logs.push_str("--- the next host\n");
+            let log =
+                self.script.try_run(&["log", &host.to_string(), "-u", UNIT, "-n", "25", "--no-pager"]).await;
+            logs.push_str(&log.map(|(_, text)| text).unwrap_or_default());
+        }
+        logs
+    }
+
+    /// Stops everything, then adds to the report which promises were broken.
+    pub(crate) async fn conclude(mut self, report: &mut Report) -> Result<()> {
+        for host in 1..=COUNT {
+            self.script.shell(host, &format!("systemctl stop {UNIT}")).await?;
+            self.deaths[host - 1].push(clock::now());
+        }
+        sleep(Duration::from_millis(500)).await;
+        self.contradictions.stop();
+        let mut windows = Vec::new();
+        for host in 1..=COUNT {
+            let mut all = Vec::new();
+            let deaths = &self.deaths[host - 1];
+            let Some((_, earlier)) = deaths.split_last() else { continue };
+            for (life, end) in Life::read(&self.trace(host).await?, earlier)?.iter().zip(deaths) {
+                all.extend(life.windows(*end));
+            }
+            windows.push(all);
+        }
+        report.violations("overlapping_leaders", overlaps(&windows) + self.contradictions.count());
+        report.violations("stale_effects", self.judge.stale_effects());
+        report.violations("torn_batches", self.judge.torn_batches());
+        self.judge.stop().await;
+        Ok(())
+    }
+
+    async fn trace(&self, host: usize) -> Result<PathBuf> {
+        let root = self.script.run(&["root", &host.to_string()]).await?;
+        Ok(PathBuf::from(format!("{}{TRACE}", root.trim())))
+    }
+}
+
+/// Neither gone nor waiting to be reaped.
+fn is_running(process: u32) -> bool {
+    let status = std::fs::read_to_string(format!("/proc/{process}/status")).unwrap_or_default();
+    status.lines().any(|line| line.starts_with("State:") && !line.contains('Z') && !line.contains('X'))
+}
+
+/// Where the master of a host is reached.
+pub(crate) fn url(host: usize) -> String {
+    format!("http://{}", address(host))
+}
+
+/// The same, for a load balancer.
+pub(crate) fn address(host: usize) -> String {
+    format!("10.77.0.{}:9292", 10 + host)
+}

@@ -1,0 +1,201 @@
+//! From bare hosts to three masters, in the way in which the README tells it.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use mongodb::bson::{Document, doc};
+use mongodb::error::ErrorKind;
+use mongodb::options::{ClientOptions, Credential};
+use mongodb::{Client, bson};
+use tokio::time::{Instant, sleep};
+
+use super::{COUNT, DATABASE, Script, TRACE, UNIT};
+
+const PATIENCE: Duration = Duration::from_secs(60);
+const ROOT: (&str, &str) = ("root", "the-password-of-root");
+const MASTER: (&str, &str) = ("kontena", "the-password-of-the-masters");
+/// Adds what measuring needs to the unit, and nothing else.
+const DROP_IN: &str = "/etc/systemd/system/kontena-master.service.d/lab.conf";
+
+/// The package under test.
+#[derive(Clone, Debug)]
+pub(crate) struct Packages {
+    pub(crate) deb: PathBuf,
+}
+
+impl Packages {
+    /// The one that was built last.
+    pub(crate) fn find(directory: &Path) -> Result<Self> {
+        let entries = std::fs::read_dir(directory)
+            .with_context(|| format!("{} does not exist: run packaging/build", directory.display()))?;
+        let deb = entries.flatten().map(|entry| entry.path()).find(|path| {
+            let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+            name.starts_with("kontena-master_")
+                && path.extension().is_some_and(|extension| extension == "deb")
+        });
+        Ok(Self {
+            deb: deb
+                .with_context(|| format!("no package in {}: run packaging/build", directory.display()))?,
+        })
+    }
+}
+
+impl Packages {
+    /// The same program as a package of a higher version, as an upgrade brings it.
+    pub(crate) fn newer(&self) -> Result<PathBuf> {
+        let directory = self.deb.parent().context("a package without a directory")?.join("newer");
+        let entries = std::fs::read_dir(&directory)
+            .with_context(|| format!("{} does not exist: run packaging/build", directory.display()))?;
+        let found = entries
+            .flatten()
+            .map(|entry| entry.path())
+            .find(|path| path.extension().is_some_and(|extension| extension == "deb"));
+        found.with_context(|| format!("no package in {}: run packaging/build", directory.display()))
+    }
+}
+
+/// What the driver of a scenario needs to know.
+#[derive(Clone, Debug)]
+pub(crate) struct Access {
+    pub(crate) root_uri: String,
+    pub(crate) token: String,
+}
+
+/// Secures the database, installs the package on each host, and starts the masters.
+pub(crate) async fn set_up(script: &Script, packages: &Packages) -> Result<Access> {
+    let hosts = (1..=COUNT).map(|host| format!("10.77.0.{}:27017", 10 + host)).collect::<Vec<_>>().join(",");
+    let open = format!("mongodb://{hosts}/?replicaSet=rs0");
+    let root_uri = format!("mongodb://{}:{}@{hosts}/?replicaSet=rs0&authSource=admin", ROOT.0, ROOT.1);
+    secure(script, &open, &root_uri).await?;
+    let uri =
+        format!("mongodb://{}:{}@{hosts}/{DATABASE}?replicaSet=rs0&authSource=admin", MASTER.0, MASTER.1);
+    let mut configuration = String::new();
+    for host in 1..=COUNT {
+        install(script, packages, host).await?;
+        if host == 1 {
+            eprintln!("bootstrapping on host 1");
+            script.shell(host, &format!("MONGODB_URI='{uri}' kontena-master bootstrap")).await?;
+            configuration = script.shell(host, "cat /etc/kontena/master.toml").await?;
+        }
+        // The vault key comes from a credential, the rest from the file, which is the same everywhere.
+        let (key, rest) = without_vault_key(&configuration)?;
+        script.write(host, "/etc/kontena/master.toml", 0o640, &rest).await?;
+        script.shell(host, "chown root:kontena /etc/kontena/master.toml").await?;
+        script.write(host, "/etc/credstore/kontena-master.vault_key", 0o600, &key).await?;
+        script.shell(host, "kontena-master check-config | grep -q 'vault.key = a secret.*credstore'").await?;
+        let (well, findings) = script.try_shell(host, "kontena-master doctor").await?;
+        ensure!(well, "doctor on host {host}:\n{findings}");
+        script.write(host, DROP_IN, 0o644, &drop_in()).await?;
+        script.shell(host, "systemctl daemon-reload; systemctl start kontena-master").await?;
+    }
+    let token = value(&configuration, "token").context("bootstrap wrote no admin token")?;
+    Ok(Access { root_uri, token })
+}
+
+fn drop_in() -> String {
+    format!(
+        "[Service]\nStateDirectory=kontena-lab\nExecStart=\nExecStart=/usr/bin/kontena-master run --probe-every 5 --trace {TRACE}\n"
+    )
+}
+
+/// Installs the package as a user does; before there is a configuration it says what to do next.
+async fn install(script: &Script, packages: &Packages, host: usize) -> Result<()> {
+    eprintln!("installing on host {host}");
+    push_and_install(script, host, &packages.deb).await?;
+    let (_, status) = script.try_shell(host, "systemctl status --no-pager kontena-master").await?;
+    ensure!(status.contains("kontena-master bootstrap"), "systemctl status gives no hint:\n{status}");
+    script.shell(host, "systemctl is-enabled kontena-master.service kontena-master.socket").await?;
+    let exposure =
+        script.shell(host, &format!("systemd-analyze security --threshold=15 {UNIT} | tail -1")).await?;
+    eprintln!("host {host}: {}", exposure.trim());
+    Ok(())
+}
+
+pub(crate) async fn push_and_install(script: &Script, host: usize, deb: &Path) -> Result<()> {
+    let name = deb.file_name().context("a package without a name")?.to_string_lossy();
+    script.run(&["push", &host.to_string(), &deb.display().to_string(), "/root/"]).await?;
+    let line = format!("DEBIAN_FRONTEND=noninteractive apt-get install -y --allow-downgrades /root/{name}");
+    script.shell(host, &line).await.map(drop)
+}
+
+/// Users first, while nobody is asked for a password; then the members trust each other by a key.
+async fn secure(script: &Script, open: &str, root_uri: &str) -> Result<()> {
+    eprintln!("securing the database");
+    let client = Client::with_uri_str(open).await?;
+    let roles: Vec<bson::Bson> =
+        vec![doc! { "role": "readWrite", "db": DATABASE }.into(), "clusterMonitor".into()];
+    create(&client, doc! { "createUser": ROOT.0, "pwd": ROOT.1, "roles": ["root"] }).await?;
+    create(&client, doc! { "createUser": MASTER.0, "pwd": MASTER.1, "roles": roles }).await?;
+    client.shutdown().immediate(true).await;
+    for host in 1..=COUNT {
+        script.write(host, "/etc/mongod.key", 0o600, "a+key+that+the+members+share\n").await?;
+        // The script's own unit, with one argument more.
+        script
+            .shell(
+                host,
+                "chown mongodb /etc/mongod.key; sed -i 's,^ExecStart=.*,& --keyFile /etc/mongod.key,' \
+                 /etc/systemd/system/mongod.service; systemctl daemon-reload; systemctl stop mongod",
+            )
+            .await?;
+    }
+    for host in 1..=COUNT {
+        script.shell(host, "systemctl start mongod").await?;
+    }
+    let client = administrator(root_uri).await?;
+    let deadline = Instant::now() + PATIENCE;
+    let probe = client.database("outside").collection::<Document>("writes");
+    while let Err(error) = probe.insert_one(doc! {}).await {
+        if Instant::now() > deadline {
+            bail!("the secured database takes no writes: {error}");
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
+    client.shutdown().immediate(true).await;
+    Ok(())
+}
+
+/// Makes a user, while the members may still be busy with their new settings.
+async fn create(client: &Client, command: Document) -> Result<()> {
+    /// The user is there already: an earlier try was not answered.
+    const EXISTS: i32 = 51003;
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        match client.database("admin").run_command(command.clone()).await {
+            Ok(_) => return Ok(()),
+            Err(error) => match &*error.kind {
+                ErrorKind::Command(refused) if refused.code == EXISTS => return Ok(()),
+                _ if Instant::now() > deadline => bail!("the database's users cannot be made: {error}"),
+                _ => sleep(Duration::from_millis(100)).await,
+            },
+        }
+    }
+}
+
+/// A client of the database's administrator, which gives up soon.
+pub(crate) async fn administrator(root_uri: &str) -> Result<Client> {
+    let mut options = ClientOptions::parse(root_uri).await?;
+    options.server_selection_timeout = Some(Duration::from_secs(1));
+    options.connect_timeout = Some(Duration::from_secs(1));
+    options.credential = Some(
+        Credential::builder()
+            .username(ROOT.0.to_owned())
+            .password(ROOT.1.to_owned())
+            .source("admin".to_owned())
+            .build(),
+    );
+    Ok(Client::with_options(options)?)
+}
+
+/// The vault key, and the file without it.
+fn without_vault_key(text: &str) -> Result<(String, String)> {
+    let key = value(text, "key").context("bootstrap wrote no vault key")?;
+    let rest: Vec<&str> = text.lines().filter(|line| !line.starts_with("key = ")).collect();
+    Ok((key, rest.join("\n") + "\n"))
+}
+
+fn value(text: &str, key: &str) -> Option<String> {
+    let table: toml::Table = text.parse().ok()?;
+    let found = table.values().filter_map(toml::Value::as_table).find_map(|table| table.get(key));
+    found.and_then(toml::Value::as_str).map(str::to_owned)
+}

@@ -1,0 +1,72 @@
+//! When the database takes writes, as an outsider sees it: how long a lost primary stopped everybody.
+
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use anyhow::Result;
+use mongodb::bson::{Document, doc};
+use mongodb::options::{ClientOptions, WriteConcern};
+use mongodb::{Client, Collection};
+use tokio::task::JoinHandle;
+use tokio::time::{sleep, timeout};
+
+use crate::clock;
+
+const EVERY: Duration = Duration::from_millis(20);
+const PATIENCE: Duration = Duration::from_millis(400);
+
+/// Writes all the time, and remembers when that succeeded.
+pub(crate) struct Writable {
+    acknowledged: Arc<Mutex<Vec<Duration>>>,
+    task: JoinHandle<()>,
+}
+
+impl Writable {
+    pub(crate) async fn watch(uri: &str) -> Result<Self> {
+        let mut options = ClientOptions::parse(uri).await?;
+        options.server_selection_timeout = Some(PATIENCE);
+        options.connect_timeout = Some(PATIENCE);
+        options.heartbeat_freq = Some(Duration::from_millis(500));
+        options.retry_writes = Some(false);
+        let collection = Client::with_options(options)?.database("outside").collection("writes");
+        let acknowledged = Arc::new(Mutex::new(Vec::new()));
+        let task = tokio::spawn(write(collection, Arc::clone(&acknowledged)));
+        Ok(Self { acknowledged, task })
+    }
+
+    /// When the longest time without an acknowledged write between `from` and `to` was over.
+    pub(crate) fn longest_gap(&self, from: Duration, to: Duration) -> Option<Gap> {
+        let acknowledged = self.acknowledged.lock().unwrap_or_else(PoisonError::into_inner);
+        let within = acknowledged.iter().copied().filter(|at| (from..=to).contains(at));
+        let ends: Vec<Duration> = within.chain([to]).collect();
+        let begins = [from].into_iter().chain(ends.iter().copied());
+        let gaps = begins.zip(&ends).map(|(begin, end)| Gap { length: end.saturating_sub(begin), end: *end });
+        gaps.max_by_key(|gap| gap.length)
+    }
+}
+
+/// A time in which the database took no writes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Gap {
+    pub(crate) length: Duration,
+    /// By boot time.
+    pub(crate) end: Duration,
+}
+
+impl Drop for Writable {
+    fn drop(&mut self) {
+        self.task.abort();
+    }
+}
+
+async fn write(collection: Collection<Document>, acknowledged: Arc<Mutex<Vec<Duration>>>) {
+    loop {
+        let sent = clock::now();
+        let write = collection.insert_one(doc! {}).write_concern(WriteConcern::majority());
+        if let Ok(Ok(_)) = timeout(PATIENCE, async { write.await }).await {
+            // What was sent before a fault may be acknowledged after it: the time of sending counts.
+            acknowledged.lock().unwrap_or_else(PoisonError::into_inner).push(sent);
+        }
+        sleep(EVERY).await;
+    }
+}
