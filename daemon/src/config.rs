@@ -4,6 +4,7 @@
 mod fault;
 mod fragment;
 mod key;
+mod original;
 mod settings;
 
 use std::io::ErrorKind;
@@ -12,6 +13,7 @@ use std::path::{Path, PathBuf};
 pub(crate) use fault::Faults;
 use fault::{Fault, Place};
 use fragment::Fragment;
+use kontena_server::ConfigurationDefaults;
 pub(crate) use settings::Config;
 
 /// Where systemd looks for credentials.
@@ -100,7 +102,7 @@ fn merge(sources: &Sources, variables: impl Fn(&'static str) -> Option<String>) 
     for (path, text) in &sources.files {
         merged = merged.overridden_by(Fragment::of_file(path, text, &mut faults));
     }
-    merged = merged.overridden_by(Fragment::of_environment(variables, &mut faults));
+    merged = merged.overridden_by(Fragment::of_environment(&variables, &mut faults));
     if let Some(directory) = &sources.credentials {
         merged = merged.overridden_by(Fragment::of_credentials(directory, &mut faults));
     }
@@ -111,7 +113,10 @@ fn merge(sources: &Sources, variables: impl Fn(&'static str) -> Option<String>) 
         format!("{path}, which does not exist")
     };
     match settings::check(merged, &looked_in) {
-        Ok(config) if faults.is_empty() => Ok(config),
+        Ok(mut config) if faults.is_empty() => {
+            config.settings.configuration_defaults = ConfigurationDefaults(original::defaults(&variables));
+            Ok(config)
+        }
         Ok(_) => Err(Faults(faults)),
         Err(more) => {
             // What a file that cannot be understood may well have said is not missed.

@@ -20,10 +20,6 @@ use clap::Parser;
 
 use crate::cli::{Cli, Command};
 
-/// The system's allocator keeps what a rush of agents took for a while.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 /// What sysexits(3) has for a configuration that cannot be used. The service manager does not try again then.
 const EX_CONFIG: u8 = 78;
 

@@ -50,6 +50,18 @@ impl Report {
         }
     }
 
+    /// Adds one of very many samples, which are summarized in the end.
+    pub(crate) fn sample_many(&mut self, name: &'static str, value: f64) {
+        self.samples.entry(name).or_default().push(value);
+    }
+
+    /// Summarizes the samples of a name.
+    pub(crate) fn summarize(&mut self, name: &'static str) {
+        if let Some(summary) = self.samples.get(name).and_then(|samples| summarize(samples)) {
+            self.summary.insert(name, summary);
+        }
+    }
+
     /// Adds to the count of a broken promise. Promises that were kept are named too, with 0.
     pub(crate) fn violations(&mut self, name: &'static str, count: u64) {
         *self.violations.entry(name).or_default() += count;

@@ -32,6 +32,8 @@ pub(crate) struct Plan {
     pub(crate) probe: bool,
     /// Whether each master reaches the database through a relay of its own.
     pub(crate) relays: bool,
+    /// Variables for the environment of the masters.
+    pub(crate) environment: Vec<(&'static str, String)>,
 }
 
 impl Default for Plan {
@@ -42,6 +44,7 @@ impl Default for Plan {
             ttl: None,
             probe: true,
             relays: false,
+            environment: Vec::new(),
         }
     }
 }
@@ -88,6 +91,7 @@ impl Rig {
             let relay = plan.relays.then(|| Relay::start(&set, client)).transpose()?;
             let uri = relay.as_ref().map_or_else(|| set.uri(DATABASE), |relay| relay.uri(DATABASE));
             let mut settings = Settings::new(format!("master-{number}"), uri);
+            settings.environment.clone_from(&plan.environment);
             settings.probe_every = plan.probe.then_some(Duration::from_millis(5));
             if let Some(ttl) = plan.ttl {
                 settings.configuration = format!("[election]\nlease_ttl = \"{}ms\"\n", ttl.as_millis());
@@ -99,6 +103,11 @@ impl Rig {
         let rig = Self { set, places, judge, contradictions };
         rig.settled().await?;
         Ok(rig)
+    }
+
+    /// The database, past the masters.
+    pub(crate) async fn database(&self) -> Result<mongodb::Database> {
+        Ok(mongodb::Client::with_uri_str(self.set.uri(DATABASE)).await?.database(DATABASE))
     }
 
     /// Which place acts, and under which term.

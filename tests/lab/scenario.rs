@@ -1,6 +1,7 @@
 //! The scenarios, one file each.
 
 pub(crate) mod agents;
+pub(crate) mod api;
 pub(crate) mod bus;
 pub(crate) mod demo;
 pub(crate) mod failover;

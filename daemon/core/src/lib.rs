@@ -4,9 +4,16 @@
 //! come in as parameters, so that the same code runs in production, in the simulator and under the model
 //! checker.
 
+pub mod access;
 pub mod agents;
 pub mod clock;
 pub mod election;
+pub mod form;
 pub mod id;
+pub mod input;
+pub mod login;
 pub mod masters;
+pub mod petname;
+pub mod rate_limit;
+pub mod token;
 pub mod vault;

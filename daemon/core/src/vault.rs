@@ -1,9 +1,13 @@
 //! What is computed from the vault key.
 
+mod cipher;
+
 use std::fmt::Write as _;
 
 use hkdf::Hkdf;
 use sha2::Sha256;
+
+pub use cipher::{Undecryptable, Vault};
 
 /// The shortest vault key that the original accepts, in bytes.
 pub const KEY_MIN: usize = 32;

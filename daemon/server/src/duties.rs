@@ -9,6 +9,7 @@ mod masters;
 mod original_lock;
 mod owner;
 mod probe;
+mod seeding;
 mod sessions;
 
 use std::time::Duration;
@@ -23,6 +24,7 @@ pub(crate) use owner::{DutyStatus, Owner, Statuses};
 
 use crate::heartbeat::Picture;
 use crate::metrics::SharedMetrics;
+use crate::settings::Settings;
 
 /// The limit of a duty's single read.
 const READ_LIMIT: Duration = Duration::from_secs(2);
@@ -77,8 +79,9 @@ pub(crate) trait Duty: Send + Sync + 'static {
 }
 
 /// All duties of a leader.
-pub(crate) fn all(probe_every: Option<Duration>) -> Vec<Box<dyn Duty>> {
+pub(crate) fn all(settings: &Settings) -> Vec<Box<dyn Duty>> {
     let mut duties: Vec<Box<dyn Duty>> = vec![
+        Box::new(seeding::Seeding::new(settings)),
         Box::new(history::History),
         Box::new(masters::EndedMasters),
         Box::new(original_lock::HoldOriginalLock::default()),
@@ -86,7 +89,7 @@ pub(crate) fn all(probe_every: Option<Duration>) -> Vec<Box<dyn Duty>> {
         Box::new(containers::DeletedContainers),
         Box::new(ephemeral_nodes::EphemeralNodes),
     ];
-    if let Some(every) = probe_every {
+    if let Some(every) = settings.probe_every {
         duties.push(Box::new(probe::Probe::new(every)));
     }
     duties

@@ -4,6 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use kontena_store::api::MigrationState;
 use kontena_store::{Failure, Store};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -89,6 +90,12 @@ async fn examine(store: &Store, settings: &Settings) -> Result<Result<(), String
              configuration"
                 .to_owned(),
         ));
+    }
+    if let MigrationState::TooOld(version) = store.seed().migrations(CALL_LIMIT).await? {
+        return Ok(Err(format!(
+            "this database was last used by an original master before version 1.5 (its newest migration is \
+             {version}): start the last original master, 1.5.4, on it once, then this one"
+        )));
     }
     for index in store.ensure_indexes(CALL_LIMIT).await? {
         tracing::warn!(collection = index.collection, failure = %index.failure, "an index cannot be made");

@@ -2,6 +2,7 @@
 
 mod access;
 mod agents;
+mod api;
 mod cluster;
 mod drain;
 mod events;
@@ -21,6 +22,7 @@ use kontena_wire::cluster::Refusal;
 use tokio::sync::watch;
 
 pub use access::Admission;
+pub(crate) use api::Resources;
 
 use crate::agents::{Agents, at_root};
 use crate::clock::SystemClock;
@@ -48,6 +50,7 @@ pub(crate) struct Api {
     pub(crate) statuses: Statuses,
     pub(crate) metrics: SharedMetrics,
     pub(crate) commands: CommandCounter,
+    pub(crate) resources: Arc<Resources>,
     pub(crate) feed: Feed,
     pub(crate) lease_sight: watch::Receiver<Option<LeaseSight>>,
     pub(crate) nodes: HostNodes,
@@ -71,6 +74,7 @@ pub(crate) fn router(api: Api, admission: Admission) -> Router {
         .route("/readyz", get(health::readyz))
         .route("/leader", get(health::leader))
         .merge(administration)
+        .merge(api::router(&api, admission))
         .with_state(api);
     match admission {
         Admission::Network => router.layer(at_root),

@@ -24,5 +24,5 @@ pub use agents::{AgentSettings, Agents, CallError, Exec, ExecEvent};
 pub use http::Admission;
 pub use master::{Listeners, Manager, Master, RunError, StartError, Wishes};
 pub use oversight::Watchdog;
-pub use settings::{AdminToken, Settings, Tunables};
+pub use settings::{AdminToken, ConfigurationDefaults, Settings, Tunables};
 pub use trace::Trace;

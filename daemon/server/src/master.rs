@@ -27,7 +27,7 @@ use crate::election::{Leadership, Request, Requests};
 use crate::feed::{Feed, Observer};
 use crate::fitness::{self, Fitness};
 use crate::heartbeat::{Heartbeat, Picture};
-use crate::http::{self, Admission, Api};
+use crate::http::{self, Admission, Api, Resources};
 use crate::lease_thread::{Ended, LeaseThread};
 use crate::metrics::SharedMetrics;
 use crate::oversight::{Overseer, RuntimeTicks, Watchdog};
@@ -71,6 +71,9 @@ pub enum RunError {
     /// A listener failed.
     #[error("the HTTP server has ended: {0}")]
     Http(io::Error),
+    /// No client for the authentication provider could be made.
+    #[error("no HTTP client can be made: {0}")]
+    Client(reqwest::Error),
 }
 
 /// The sockets that a master serves, bound before it is built so that an address in use shows at once.
@@ -161,7 +164,7 @@ impl Master {
         let (cancel, serving, tasks) =
             (CancellationToken::new(), CancellationToken::new(), TaskTracker::new());
         let feed = Feed::new(self.id, serving.clone());
-        let started = self.start(manager, &tunables, feed, &cancel, &tasks)?;
+        let started = self.start(manager, &tunables, feed, &cancel, &serving, &tasks)?;
         let Started { api, mut lease_thread, listeners, stores } = started;
         let agents = api.agents.clone();
         let (requests, draining) = (api.requests.clone(), api.draining.clone());
@@ -214,6 +217,7 @@ impl Master {
         tunables: &watch::Receiver<Tunables>,
         feed: Feed,
         cancel: &CancellationToken,
+        serving: &CancellationToken,
         tasks: &TaskTracker,
     ) -> Result<Started, RunError> {
         let Self { settings, id, url, listeners, main, streams, writer, counter, trace, agents, desks } =
@@ -277,7 +281,7 @@ impl Master {
         tasks.spawn(writer.run(cancel.clone()));
 
         let owner = Owner {
-            duties: duties::all(settings.probe_every).into(),
+            duties: duties::all(&settings).into(),
             leadership: leadership.clone(),
             store: main.clone(),
             writer: writer_handle,
@@ -300,6 +304,9 @@ impl Master {
             Observer::new(id, &feed, &leadership, &picture, &statuses, history.clone());
         tasks.spawn(observer.run(cancel.clone()));
 
+        let (resources, resource_tasks) =
+            Resources::new(&main, &settings, serving.clone()).map_err(RunError::Client)?;
+        resource_tasks.spawn(tasks, cancel);
         let api = Api {
             id,
             settings: Arc::clone(&settings),
@@ -314,6 +321,7 @@ impl Master {
             statuses,
             metrics,
             commands: counter,
+            resources,
             feed,
             lease_sight,
             nodes: main.host_nodes(),
@@ -350,6 +358,7 @@ impl Authority for LeaseAuthority {
 }
 
 async fn serve_tcp(listener: TcpListener, router: Router, serving: CancellationToken) -> io::Result<()> {
+    let router = router.into_make_service_with_connect_info::<SocketAddr>();
     axum::serve(listener, router).with_graceful_shutdown(serving.cancelled_owned()).await
 }
 

@@ -5,9 +5,13 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use ipnet::IpNet;
 use kontena_core::election::Timing;
+use kontena_core::token::Digester;
+use kontena_core::vault::Vault;
 use kontena_store::DatabaseUri;
 use secrecy::{ExposeSecret, SecretString};
+use serde_json::Value;
 use subtle::ConstantTimeEq;
 
 use crate::agents::AgentSettings;
@@ -29,6 +33,16 @@ pub struct Settings {
     pub tunables: Tunables,
     /// What only the right vault key can yield. None: without a vault.
     pub vault_proof: Option<String>,
+    /// What encrypts and decrypts. None: without a vault.
+    pub vault: Option<Vault>,
+    /// What finds tokens without storing them.
+    pub token_digester: Digester,
+    /// With what the administrator logs in for the first time. None: not until a token is made otherwise.
+    pub initial_admin_code: Option<SecretString>,
+    /// Who is believed to say where a request came from.
+    pub trusted_proxies: Vec<IpNet>,
+    /// Values of the configuration in the database, where it has none of its own.
+    pub configuration_defaults: ConfigurationDefaults,
     /// Of the settings that all masters must share.
     pub fingerprint: String,
     /// How often the probe duty runs, if it does.
@@ -54,6 +68,16 @@ pub struct Tunables {
     pub admin_token: Option<AdminToken>,
     /// How long a stopping master goes on serving after it gave up the lease.
     pub drain_grace: Duration,
+}
+
+/// Values by their keys. Some are secrets: `Debug` shows the keys only.
+#[derive(Clone, Default)]
+pub struct ConfigurationDefaults(pub Vec<(String, Value)>);
+
+impl fmt::Debug for ConfigurationDefaults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.0.iter().map(|(key, _)| key)).finish()
+    }
 }
 
 /// A secret that lets its bearer administer.

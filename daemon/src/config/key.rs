@@ -66,6 +66,7 @@ pub(super) const MONGODB_URI: Key = Key::new("mongodb.uri", Form::Secret)
     .or_credential("mongodb_uri");
 pub(super) const LISTEN: Key = Key::new("http.listen", Form::Text).or_variables(&["PORT"]);
 pub(super) const ADVERTISE: Key = Key::new("http.advertise", Form::Text);
+pub(super) const TRUSTED_PROXIES: Key = Key::new("http.trusted_proxies", Form::Text);
 pub(super) const DRAIN_GRACE: Key = Key::new("http.drain_grace", Form::Time).reloads();
 pub(super) const LEASE_TTL: Key = Key::new("election.lease_ttl", Form::Time).reloads();
 pub(super) const ELIGIBLE: Key = Key::new("election.eligible", Form::Flag).reloads();
@@ -84,11 +85,12 @@ pub(super) const INITIAL_ADMIN_CODE: Key = Key::new("access.initial_admin_code",
 pub(super) const LOG_LEVEL: Key = Key::new("log.level", Form::Text).or_variables(&["LOG_LEVEL"]).reloads();
 
 /// All of them, in the order in which people read about them.
-pub(crate) const ALL: [&Key; 15] = [
+pub(crate) const ALL: [&Key; 16] = [
     &NAME,
     &MONGODB_URI,
     &LISTEN,
     &ADVERTISE,
+    &TRUSTED_PROXIES,
     &DRAIN_GRACE,
     &LEASE_TTL,
     &ELIGIBLE,

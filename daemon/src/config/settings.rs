@@ -1,12 +1,14 @@
 //! The checked configuration: what was merged, with the defaults filled in, or everything that is wrong with it.
 
-use std::net::SocketAddr;
+use std::net::{IpAddr, SocketAddr};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use ipnet::IpNet;
 use kontena_core::election::{TTL_DEFAULT, Timing};
+use kontena_core::token::Digester;
 use kontena_core::vault;
-use kontena_server::{AdminToken, AgentSettings, Settings, Tunables};
+use kontena_server::{AdminToken, AgentSettings, ConfigurationDefaults, Settings, Tunables};
 use kontena_store::DatabaseUri;
 use secrecy::{ExposeSecret, SecretString};
 
@@ -72,6 +74,8 @@ pub(super) fn check(merged: Fragment, looked_in: &str) -> Result<Config, Vec<Fau
     let (vault_key, vault_iv) =
         (check.vault(&key::VAULT_KEY, vault::KEY_MIN), check.vault(&key::VAULT_IV, vault::IV_MIN));
     let admin_token = check.admin_token();
+    let trusted_proxies = check.trusted_proxies();
+    let initial_admin_code = check.secret(&key::INITIAL_ADMIN_CODE).map(|(code, _)| code.clone());
     let name = check.text(&key::NAME).map_or_else(host_name, |(name, _)| name.to_owned());
     let eligible = check.flag(&key::ELIGIBLE).unwrap_or(true);
     let preferred = check.flag(&key::PREFERRED).unwrap_or(false);
@@ -82,10 +86,9 @@ pub(super) fn check(merged: Fragment, looked_in: &str) -> Result<Config, Vec<Fau
     else {
         return Err(check.faults);
     };
-    let vault_proof = vault_key.map(|key| {
-        let iv = vault_iv.as_ref().map(|iv| iv.expose_secret().as_bytes());
-        vault::proof(key.expose_secret().as_bytes(), iv)
-    });
+    let vault_key = vault_key.as_ref().map(|key| key.expose_secret().as_bytes());
+    let vault_iv = vault_iv.as_ref().map(|iv| iv.expose_secret().as_bytes());
+    let vault_proof = vault_key.map(|key| vault::proof(key, vault_iv));
     let settings = Settings {
         version: env!("CARGO_PKG_VERSION").to_owned(),
         compat_version: COMPAT_VERSION.to_owned(),
@@ -101,6 +104,11 @@ pub(super) fn check(merged: Fragment, looked_in: &str) -> Result<Config, Vec<Fau
         },
         fingerprint: fingerprint(vault_proof.as_deref()),
         vault_proof,
+        vault: vault_key.map(|key| vault::Vault::new(key, vault_iv)),
+        token_digester: Digester::new(vault_key),
+        initial_admin_code,
+        trusted_proxies,
+        configuration_defaults: ConfigurationDefaults::default(),
         probe_every: None,
         trace: None,
         agents: AgentSettings::default(),
@@ -175,6 +183,22 @@ impl<'a> Check<'a> {
             self.fault(place, &key::ADVERTISE, message);
         }
         Some(text.to_owned())
+    }
+
+    fn trusted_proxies(&mut self) -> Vec<IpNet> {
+        let Some((text, place)) = self.text(&key::TRUSTED_PROXIES) else { return Vec::new() };
+        let mut networks = Vec::new();
+        for part in text.split(',').map(str::trim).filter(|part| !part.is_empty()) {
+            let network = part.parse().ok().or_else(|| Some(IpNet::from(part.parse::<IpAddr>().ok()?)));
+            if network.is_none() {
+                let message = format!(
+                    "has {part:?}, which is neither an address nor a network: write it like \"10.0.0.5, 10.1.0.0/16\""
+                );
+                self.fault(place, &key::TRUSTED_PROXIES, message);
+            }
+            networks.extend(network);
+        }
+        networks
     }
 
     fn timing(&mut self) -> Option<Timing> {

@@ -125,3 +125,30 @@ fn no_debug_shows_a_secret() {
     let shown = format!("{config:?} {:?}", config.described());
     assert!(!shown.contains("hunter2"), "{shown}");
 }
+
+#[test]
+fn trusted_proxies_are_addresses_and_networks() {
+    let text = format!("{URI}[http]\ntrusted_proxies = \"10.0.0.5, 10.1.0.0/16,\"\n");
+    let config = read_one(&text).unwrap();
+    let shown: Vec<String> = config.settings.trusted_proxies.iter().map(ToString::to_string).collect();
+    assert_eq!(shown, ["10.0.0.5/32", "10.1.0.0/16"]);
+    let faults = read_one(&text.replace("10.0.0.5", "balancer")).unwrap_err().to_string();
+    assert!(faults.contains("\"balancer\", which is neither an address nor a network"), "{faults}");
+}
+
+#[test]
+fn the_originals_variables_fill_what_the_database_has_no_value_of_and_never_show() {
+    let environment =
+        [("AUTH_CLIENT_SECRET", "hush"), ("USERINFO_REQUIRES_BASIC_AUTH", "true"), ("SERVER_NAME", "")];
+    let config = read(&[("master.toml", URI)], &environment).unwrap();
+    let value = |wanted: &str| {
+        let found = config.settings.configuration_defaults.0.iter().find(|(key, _)| key == wanted);
+        found.map(|(_, value)| value.to_string())
+    };
+    assert_eq!(value("oauth2.client_secret").as_deref(), Some("\"hush\""));
+    assert_eq!(value("oauth2.userinfo_requires_basic_auth").as_deref(), Some("true"));
+    assert_eq!(value("oauth2.ignore_invalid_ssl").as_deref(), Some("false"));
+    assert_eq!(value("cloud.enabled").as_deref(), Some("\"true\""));
+    assert_eq!(value("server.name"), None);
+    assert!(!format!("{:?}", config.settings).contains("hush"));
+}

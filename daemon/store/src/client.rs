@@ -6,6 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use mongodb::bson::doc;
 use mongodb::error::ErrorKind;
 use mongodb::event::EventHandler;
 use mongodb::event::command::CommandEvent;
@@ -14,6 +15,7 @@ use mongodb::{Client, Database};
 use secrecy::{ExposeSecret, SecretString};
 use thiserror::Error;
 
+use crate::command::{Failure, millis};
 use crate::{
     Bus, Containers, Grids, HostNodes, LeaderHistory, Masters, OriginalLock, Pods, Sentinel,
     ServiceInstances, Telemetry, VolumeInstances,
@@ -239,6 +241,14 @@ impl Store {
     #[must_use]
     pub fn bus(&self) -> Bus {
         Bus::new(self.database.clone())
+    }
+
+    /// Asks the database whether it answers.
+    pub async fn ping(&self, limit: Duration) -> Result<(), Failure> {
+        let command = doc! { "ping": 1, "maxTimeMS": millis(limit) };
+        let answered = tokio::time::timeout(limit, self.database.run_command(command)).await;
+        answered.map_err(|_| Failure::unknown("no answer in time"))??;
+        Ok(())
     }
 
     /// Ends the client's connections and background tasks; waits for them at most for `limit`.

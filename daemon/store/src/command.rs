@@ -49,9 +49,12 @@ impl Failure {
 
 impl From<mongodb::error::Error> for Failure {
     fn from(error: mongodb::error::Error) -> Self {
-        use mongodb::error::ErrorKind;
+        use mongodb::error::{ErrorKind, WriteFailure};
         match &*error.kind {
             ErrorKind::Command(command) if command.code == DUPLICATE_KEY => Self::Duplicate,
+            ErrorKind::Write(WriteFailure::WriteError(error)) if error.code == DUPLICATE_KEY => {
+                Self::Duplicate
+            }
             // Unauthorized, AuthenticationFailed
             ErrorKind::Command(command) if matches!(command.code, 13 | 18) => {
                 Self::Unauthorized(command.message.clone())

@@ -6,6 +6,7 @@ use std::time::Duration;
 use futures_util::TryStreamExt;
 use mongodb::bson::{Bson, DateTime, Document, doc};
 
+use crate::api::original_indexes;
 use crate::client::Store;
 use crate::command::{Failure, find_first, millis};
 use crate::indexes::UNIQUE;
@@ -100,7 +101,7 @@ impl Store {
     /// What stands twice where an index wants it once.
     pub async fn duplicates(&self, limit: Duration) -> Result<Vec<Duplicates>, Failure> {
         let mut found = Vec::new();
-        for (collection, fields) in UNIQUE {
+        for (collection, fields) in UNIQUE.into_iter().chain(original_indexes::unique()) {
             let key: Document =
                 fields.iter().map(|field| ((*field).to_owned(), Bson::from(format!("${field}")))).collect();
             let pipeline = [

@@ -45,6 +45,7 @@ impl Store {
         let lock = made.err().map(|error| IndexFailure { collection: LOCKS, failure: error.into() });
         let mut failures = crate::agent_indexes::ensure(self, &existing, limit).await?;
         failures.extend(lock);
+        failures.extend(self.ensure_original_indexes(limit).await);
         Ok(failures)
     }
 

@@ -4,6 +4,7 @@
 //! decided with them, and plain rows where nothing is. One file per collection.
 
 mod agent_indexes;
+pub mod api;
 mod bus;
 mod client;
 mod command;

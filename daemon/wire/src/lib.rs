@@ -3,6 +3,7 @@
 
 pub mod agent;
 pub mod agents;
+pub mod api;
 pub mod cluster;
 pub mod events;
 pub mod rpc;

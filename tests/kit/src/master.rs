@@ -37,6 +37,10 @@ pub struct Settings {
     pub probe_every: Option<Duration>,
     /// Lines to add to the configuration file, tables included.
     pub configuration: String,
+    /// Whom it believes where a request came from.
+    pub trusted_proxies: Vec<String>,
+    /// Variables for its environment.
+    pub environment: Vec<(&'static str, String)>,
     /// The log's level.
     pub log_level: &'static str,
 }
@@ -50,6 +54,8 @@ impl Settings {
             uri: uri.into(),
             probe_every: None,
             configuration: String::new(),
+            trusted_proxies: Vec::new(),
+            environment: Vec::new(),
             log_level: "info",
         }
     }
@@ -86,11 +92,14 @@ impl Master {
         };
         fs::create_dir(master.runtime_directory())?;
         fs::write(master.path("token"), TOKEN)?;
-        let Settings { name, uri, probe_every: _, configuration, log_level } = &master.settings;
+        let Settings { name, uri, probe_every: _, configuration, trusted_proxies, environment: _, log_level } =
+            &master.settings;
         let text = format!(
             "name = {name:?}\n[mongodb]\nuri = {uri:?}\n[http]\nlisten = \"127.0.0.1:{}\"\ndrain_grace = \"200ms\"\n\
+             trusted_proxies = {:?}\n\
              [admin]\nsocket = {:?}\ntoken_file = {:?}\n[log]\nlevel = {log_level:?}\n{configuration}",
             master.port,
+            trusted_proxies.join(", "),
             master.path("runtime/admin.sock").display().to_string(),
             master.path("token").display().to_string(),
         );
@@ -267,6 +276,7 @@ impl Master {
         let mut command = keeper::mortal(&self.program);
         command.arg("--config").arg(self.configuration()).arg(subcommand);
         command.env("RUNTIME_DIRECTORY", self.runtime_directory());
+        command.envs(self.settings.environment.iter().map(|(name, value)| (name, value)));
         command
     }
 

@@ -1,8 +1,8 @@
-//! Who may administer: whoever can connect to the administration socket, and over TCP the bearer of the token.
+//! Who may administer: whoever can connect to the administration socket, and over TCP the bearer of the token for
+//! it or of a master administrator's access token.
 
 use axum::extract::{Request, State};
 use axum::http::StatusCode;
-use axum::http::header::AUTHORIZATION;
 use axum::middleware::Next;
 use axum::response::Response;
 
@@ -25,17 +25,21 @@ pub(super) async fn administrators_only(
     if admission == Admission::AdminSocket {
         return next.run(request).await;
     }
-    let Some(token) = api.tunables.borrow().admin_token.clone() else {
-        return refusal(
+    let offered = super::api::bearer(request.headers()).map(str::to_owned);
+    let admin_token = api.tunables.borrow().admin_token.clone();
+    let is_admin_token = |offered: &str| admin_token.as_ref().is_some_and(|token| token.matches(offered));
+    match offered {
+        Some(offered) if is_admin_token(&offered) || api.resources.is_administrator(&offered).await => {
+            next.run(request).await
+        }
+        Some(_) => refusal(
             StatusCode::FORBIDDEN,
-            "administration over TCP is off: set [admin] token_file in the configuration of the master, or use \
-             its admin socket",
-        );
-    };
-    let offered = request.headers().get(AUTHORIZATION).and_then(|value| value.to_str().ok());
-    match offered.and_then(|value| value.strip_prefix("Bearer ")) {
-        Some(offered) if token.matches(offered) => next.run(request).await,
-        Some(_) => refusal(StatusCode::FORBIDDEN, "this is not the token in [admin] token_file"),
-        None => refusal(StatusCode::UNAUTHORIZED, "send the token in [admin] token_file as a bearer token"),
+            "this is neither the token in [admin] (token or token_file) nor an access token of a master administrator",
+        ),
+        None => refusal(
+            StatusCode::UNAUTHORIZED,
+            "send the token in [admin] (token or token_file), or an access token of a master administrator, as a \
+             bearer token; or use the admin socket of the master",
+        ),
     }
 }

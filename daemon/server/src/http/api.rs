@@ -1,0 +1,128 @@
+//! The original's API, as its command line uses it.
+
+mod answer;
+mod caller;
+mod certificates;
+mod config;
+mod follow;
+mod gather;
+mod grid_users;
+mod grids;
+mod login;
+mod logs;
+mod nodes;
+mod oauth;
+mod provider;
+mod refused;
+mod registries;
+mod resources;
+mod root;
+mod secrets;
+mod sessions;
+mod submitted;
+mod token_layer;
+mod users;
+mod volumes;
+
+use axum::routing::{MethodRouter, any, delete, get, post, put};
+use axum::{Router, middleware};
+
+pub(crate) use resources::Resources;
+pub(super) use token_layer::bearer;
+
+use super::{Admission, Api};
+
+/// A route that also answers below its path, as some of the original's do.
+trait Prefix {
+    fn prefix(self, path: &str, methods: MethodRouter<Api>) -> Self;
+}
+
+impl Prefix for Router<Api> {
+    fn prefix(self, path: &str, methods: MethodRouter<Api>) -> Self {
+        self.route(path, methods.clone()).route(&format!("{path}/{{*rest}}"), methods)
+    }
+}
+
+/// The routes of the original, and 404 for everything else.
+pub(super) fn router(api: &Api, admission: Admission) -> Router<Api> {
+    let layer = middleware::from_fn_with_state((api.clone(), admission), token_layer::authenticate);
+    Router::new()
+        .merge(access())
+        .merge(grids())
+        .merge(resources())
+        .fallback(root::nothing)
+        .method_not_allowed_fallback(root::nothing)
+        .layer(layer)
+}
+
+fn access() -> Router<Api> {
+    Router::new()
+        .route("/", get(root::index))
+        .route("/code", get(root::code))
+        .route("/v1/ping", get(root::ping))
+        .prefix("/v1/auth", post(root::no_passwords))
+        .route("/oauth2/token", any(oauth::token))
+        .route("/oauth2/authorize", post(oauth::authorize))
+        .route("/oauth2/tokens", get(oauth::list))
+        .prefix("/oauth2/tokens/{token}", get(oauth::show).delete(oauth::remove))
+        .prefix("/authenticate", get(login::begin))
+        .prefix("/cb", get(login::callback))
+        .route("/v1/user", get(users::own))
+        .route("/v1/users", get(users::list))
+        .route("/v1/users/{email}", delete(users::remove))
+        .route("/v1/users/{email}/roles", post(users::grant))
+        .route("/v1/users/{email}/roles/{role}", delete(users::revoke))
+        .route(
+            "/v1/config",
+            get(config::list).patch(config::change).put(config::replace).delete(config::clear),
+        )
+        .prefix("/v1/config/{key}", get(config::show).delete(config::remove))
+        .prefix("/v1/audit_logs", get(logs::audit))
+}
+
+fn grids() -> Router<Api> {
+    let below = |path: &str| format!("/v1/grids/{{grid}}{path}");
+    Router::new()
+        .route("/v1/grids", get(grids::list).post(grids::create))
+        .route(&below(""), get(grids::show).put(grids::update).delete(grids::remove))
+        .route(&below("/users"), get(grid_users::list).post(grid_users::assign))
+        .route(&below("/users/{email}"), delete(grid_users::unassign).post(grid_users::assign))
+        .route(&below("/external_registries"), get(registries::list).post(registries::create))
+        .route(&below("/secrets"), get(secrets::list).post(secrets::create))
+        .prefix(&below("/secrets/{name}"), put(secrets::update).post(secrets::create))
+        .route(&below("/certificates"), get(certificates::list).post(certificates::request))
+        .route(
+            &below("/domain_authorizations"),
+            get(certificates::authorizations).post(certificates::authorize),
+        )
+        .route(&below("/nodes"), get(nodes::list).post(nodes::create))
+        .route(&below("/event_logs"), get(logs::events))
+        .prefix(&below("/audit_log"), get(logs::audit_of_grid))
+}
+
+fn resources() -> Router<Api> {
+    Router::new()
+        .route("/v1/secrets/{grid}/{name}", get(secrets::show).put(secrets::update).delete(secrets::remove))
+        .route("/v1/nodes/{grid}", get(nodes::show_legacy).put(nodes::update_legacy))
+        .route("/v1/nodes/{grid}/{node}", get(nodes::show).put(nodes::update).delete(nodes::remove))
+        .route(
+            "/v1/nodes/{grid}/{node}/token",
+            get(nodes::token).put(nodes::set_token).delete(nodes::clear_token),
+        )
+        .prefix("/v1/nodes/{grid}/{node}/health", get(nodes::health))
+        .route("/v1/volumes/{grid}", get(volumes::list).post(volumes::create))
+        .route("/v1/volumes/{grid}/{volume}", get(volumes::show).delete(volumes::remove))
+        .route("/v1/external_registries/{grid}/{name}", get(registries::show).delete(registries::remove))
+        .route(
+            "/v1/certificates/{grid}/{subject}",
+            get(certificates::show).put(certificates::import).delete(certificates::remove),
+        )
+        .route("/v1/certificates/{grid}/{subject}/export", get(certificates::export))
+        .route("/v1/certificates/{grid}/register", post(certificates::ended))
+        .route("/v1/certificates/{grid}/authorize", post(certificates::ended))
+        .route("/v1/certificates/{grid}/certificate", post(certificates::ended))
+        .route(
+            "/v1/domain_authorizations/{grid}/{domain}",
+            get(certificates::show_authorization).delete(certificates::remove_authorization),
+        )
+}

@@ -1,0 +1,159 @@
+//! The audit log and the events.
+
+use axum::extract::State;
+use axum::response::Response;
+use kontena_core::id::Id;
+use kontena_store::api::{AuditRow, EventFilter, EventRow, GridRow, Page};
+use kontena_wire::api;
+
+use super::answer::{encode, ok, time};
+use super::caller::Caller;
+use super::follow::{Entry, follow};
+use super::grids::InGrid;
+use super::refused::{Refused, Reply};
+use super::submitted::{At, Query};
+use crate::http::Api;
+
+/// Audit entries, if none or an impossible number is asked for.
+const AUDIT_DEFAULT: i64 = 500;
+const AUDIT_MAX: i64 = 3_000;
+const EVENTS_DEFAULT: i64 = 100;
+const EVENTS_MAX: i64 = 10_000;
+
+pub(super) async fn audit(State(api): State<Api>, caller: Caller, query: Query) -> Reply {
+    if !caller.actor().may_administrate() {
+        // The original failed here, with 500.
+        return Err(Refused::Denied);
+    }
+    audit_entries(&api, None, &query).await
+}
+
+pub(super) async fn audit_of_grid(
+    State(api): State<Api>,
+    caller: Caller,
+    At(at): At<InGrid>,
+    query: Query,
+) -> Reply {
+    let grid = api.resources.grid(&caller, &at.grid).await?;
+    audit_entries(&api, Some(&grid), &query).await
+}
+
+async fn audit_entries(api: &Api, grid: Option<&GridRow>, query: &Query) -> Reply {
+    let asked = query.text("limit").and_then(|limit| limit.parse().ok());
+    let limit = asked.filter(|limit| (1..=AUDIT_MAX).contains(limit)).unwrap_or(AUDIT_DEFAULT);
+    let rows = api.resources.store.audit_logs().newest(grid.map(|grid| grid.id), limit).await?;
+    Ok(ok(api::Logs { logs: rows.into_iter().map(audit_body).collect() }))
+}
+
+fn audit_body(row: AuditRow) -> api::Audit {
+    let AuditRow {
+        time: at,
+        grid,
+        grid_id,
+        service,
+        resource_type,
+        resource_name,
+        resource_id,
+        event_name,
+        event_status,
+        source_ip,
+        user_agent,
+        user_id,
+        user_email,
+    } = row;
+    api::Audit {
+        time: time(at),
+        grid,
+        grid_id: grid_id.map(|id| id.to_string()),
+        service: service.unwrap_or_default(),
+        resource_type,
+        resource_name,
+        resource_id,
+        event_name,
+        event_status,
+        source_ip,
+        user_agent,
+        user_identity: api::AuditUser { id: user_id.map(|id| id.to_string()), email: user_email },
+    }
+}
+
+pub(super) async fn events(
+    State(api): State<Api>,
+    caller: Caller,
+    At(at): At<InGrid>,
+    query: Query,
+) -> Reply {
+    let grid = api.resources.grid(&caller, &at.grid).await?;
+    let filter = filter(&api, &grid, &query).await?;
+    let asked = query.text("limit").and_then(|limit| limit.parse().ok()).filter(|limit| *limit > 0);
+    let limit = asked.unwrap_or(EVENTS_DEFAULT).min(EVENTS_MAX);
+    let Some(page) = page(&query) else { return Ok(ok(api::Logs::<api::Event> { logs: Vec::new() })) };
+    if query.text("follow").is_some() {
+        return Ok(followed(&api, filter, page, limit));
+    }
+    let rows = api.resources.store.event_logs().page(&filter, page, limit).await?;
+    Ok(ok(api::Logs { logs: rows.into_iter().map(event).collect() }))
+}
+
+/// `None` finds nothing.
+fn page(query: &Query) -> Option<Page> {
+    if let Some(from) = query.text("from") {
+        return from.parse::<Id>().ok().map(Page::After);
+    }
+    match query.text("since") {
+        None => Some(Page::Newest),
+        Some(since) => {
+            let since: jiff::Timestamp = since.trim().parse().ok()?;
+            Some(Page::Since(since.as_millisecond()))
+        }
+    }
+}
+
+async fn filter(api: &Api, grid: &GridRow, query: &Query) -> Result<EventFilter, Refused> {
+    let names = |key: &str| {
+        let list = query.text(key).filter(|list| !list.is_empty())?;
+        Some(list.split(',').collect::<Vec<_>>())
+    };
+    let references = api.resources.store.service_references();
+    let mut filter = EventFilter { grid: grid.id, nodes: None, stacks: None, services: None };
+    if let Some(names) = names("nodes") {
+        filter.nodes = Some(api.resources.store.event_logs().nodes_named(grid.id, &names).await?);
+    }
+    if let Some(names) = names("stacks") {
+        filter.stacks = Some(references.stacks_named(grid.id, &names).await?.into_values().collect());
+    }
+    if let Some(paths) = names("services") {
+        filter.services = Some(references.services_at(grid.id, &paths).await?);
+    }
+    Ok(filter)
+}
+
+fn followed(api: &Api, filter: EventFilter, page: Page, limit: i64) -> Response {
+    let events = api.resources.store.event_logs();
+    follow(api.resources.stopping.clone(), move |after: Option<Id>| {
+        let (events, filter) = (events.clone(), filter.clone());
+        Box::pin(async move {
+            // As long as nothing came, the first question is asked again.
+            let (page, limit) = after.map_or((page, limit), |id| (Page::After(id), super::follow::BATCH));
+            let rows = events.page(&filter, page, limit).await?;
+            Ok(rows.into_iter().filter_map(entry).collect())
+        })
+    })
+}
+
+fn entry(row: EventRow) -> Option<Entry> {
+    Some(Entry { id: row.id, json: encode(&event(row)).ok()? })
+}
+
+fn event(row: EventRow) -> api::Event {
+    let EventRow { id: _, created_at, severity, kind, message, meta, relationships } = row;
+    let relationship = |(id, kind): (String, &str)| api::Relationship { id, kind: kind.to_owned() };
+    api::Event {
+        created_at: time(created_at),
+        severity,
+        kind,
+        message,
+        meta,
+        relationships: relationships.into_iter().map(relationship).collect(),
+    }
+}

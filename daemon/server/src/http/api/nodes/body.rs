@@ -1,0 +1,146 @@
+//! A node as clients see it.
+
+use std::net::Ipv4Addr;
+
+use kontena_core::id::Id;
+use kontena_store::api::{GridRow, NodeRow};
+use kontena_wire::api;
+use serde_json::{Map, Value};
+
+use crate::http::api::answer::time;
+use crate::http::api::grids::{logs, stats};
+
+/// Nodes without this label are in the region `default`.
+const REGION: &str = "region=";
+/// What is shown of the last measurement.
+const USAGE: [&str; 5] = ["memory", "load", "filesystem", "usage", "cpu"];
+
+/// The addresses of all nodes of a grid, as each of them sees the others.
+pub(super) struct Neighbours<'a>(Vec<(Id, &'a str, Option<&'a str>, Option<&'a str>)>);
+
+impl<'a> Neighbours<'a> {
+    /// From all nodes of a grid.
+    pub(super) fn of(rows: &'a [NodeRow]) -> Self {
+        let mut nodes: Vec<_> = rows
+            .iter()
+            .map(|row| (row.id, region(row), row.private_ip.as_deref(), row.public_ip.as_deref()))
+            .collect();
+        nodes.sort_by_key(|(id, ..)| *id);
+        Self(nodes)
+    }
+
+    /// Private addresses within the region, public ones beyond.
+    fn seen_by(&self, row: &NodeRow) -> Vec<String> {
+        let own = region(row);
+        let mut addresses: Vec<&str> = Vec::with_capacity(self.0.len());
+        let mut seen = std::collections::HashSet::with_capacity(self.0.len());
+        for (id, region, private, public) in &self.0 {
+            let address = if *region == own { private } else { public };
+            if *id != row.id
+                && let Some(address) = address
+                && seen.insert(*address)
+            {
+                addresses.push(address);
+            }
+        }
+        addresses.into_iter().map(str::to_owned).collect()
+    }
+}
+
+fn region(row: &NodeRow) -> &str {
+    row.labels.iter().find_map(|label| label.strip_prefix(REGION)).unwrap_or("default")
+}
+
+fn status(row: &NodeRow) -> &'static str {
+    match (row.node_id.is_some(), row.connected, row.updated) {
+        (false, ..) => "created",
+        (true, false, _) => "offline",
+        (true, true, false) => "connecting",
+        (true, true, true) if row.availability == "drain" => "drain",
+        (true, true, true) => "online",
+    }
+}
+
+/// Why the agent of a node is not there.
+pub(super) fn disconnection(row: &NodeRow) -> String {
+    let Some((opened, code, reason)) = &row.last_connection else {
+        return "Websocket is not connected".to_owned();
+    };
+    let (how, at) = if *opened {
+        ("disconnected", row.disconnected_at)
+    } else {
+        ("connection rejected", row.connected_at)
+    };
+    let (Some(at), Some(code)) = (at.or(row.disconnected_at), code) else {
+        return "Websocket is not connected".to_owned();
+    };
+    let at = jiff::Timestamp::from_millisecond(at).map(|at| at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string());
+    let reason = reason.as_deref().unwrap_or_default();
+    format!("Websocket {how} at {} with code {code}: {reason}", at.unwrap_or_default())
+}
+
+/// The node's own address in the grid's network.
+fn overlay_ip(grid: &GridRow, number: i64) -> String {
+    let base = grid.subnet.split('/').next().and_then(|base| base.parse::<Ipv4Addr>().ok());
+    let number = u32::try_from(number).unwrap_or(0);
+    base.map(|base| Ipv4Addr::from_bits(base.to_bits() | number).to_string()).unwrap_or_default()
+}
+
+fn plugins(drivers: &[(String, Option<String>)]) -> Vec<api::NodePlugin> {
+    drivers.iter().cloned().map(|(name, version)| api::NodePlugin { name, version }).collect()
+}
+
+fn usage(row: &NodeRow) -> Option<Map<String, Value>> {
+    let shown = USAGE.iter().filter_map(|key| Some(((*key).to_owned(), row.latest_stats.get(*key)?.clone())));
+    let usage: Map<String, Value> = shown.collect();
+    (!usage.is_empty()).then_some(usage)
+}
+
+/// A node among its neighbours.
+pub(super) fn node(grid: &GridRow, row: &NodeRow, neighbours: &Neighbours<'_>) -> api::Node {
+    api::Node {
+        id: format!("{}/{}", grid.name, row.name),
+        node_id: row.node_id.clone(),
+        connected: row.connected,
+        updated: row.updated,
+        availability: row.availability.clone(),
+        created_at: time(row.created_at),
+        updated_at: time(row.updated_at),
+        connected_at: row.connected_at.map(time),
+        last_seen_at: row.last_seen_at.map(time),
+        disconnected_at: row.disconnected_at.map(time),
+        status: status(row).to_owned(),
+        has_token: row.token.is_some(),
+        name: row.name.clone(),
+        os: row.os.clone(),
+        engine_root_dir: row.docker_root_dir.clone(),
+        driver: row.driver.clone(),
+        network_drivers: plugins(&row.network_drivers),
+        volume_drivers: plugins(&row.volume_drivers),
+        kernel_version: row.kernel_version.clone(),
+        labels: row.labels.clone(),
+        mem_total: row.mem_total,
+        mem_limit: row.mem_limit,
+        cpus: row.cpus,
+        public_ip: row.public_ip.clone(),
+        private_ip: row.private_ip.clone(),
+        overlay_ip: overlay_ip(grid, row.node_number),
+        agent_version: row.agent_version.clone(),
+        docker_version: row.docker_version.clone(),
+        peer_ips: neighbours.seen_by(row),
+        node_number: row.node_number,
+        initial_member: row.node_number <= grid.initial_size,
+        grid: Some(api::NodeGrid {
+            id: grid.name.clone(),
+            name: grid.name.clone(),
+            initial_size: grid.initial_size,
+            token: grid.token.clone(),
+            stats: stats(grid.statsd.as_ref()),
+            logs: logs(grid.logs.as_ref()),
+            trusted_subnets: grid.trusted_subnets.clone(),
+            subnet: grid.subnet.clone(),
+            supernet: grid.supernet.clone(),
+        }),
+        resource_usage: usage(row),
+    }
+}

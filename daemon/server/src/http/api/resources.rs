@@ -1,0 +1,210 @@
+//! What the handlers of the original's API work with.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::net::IpAddr;
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use axum::body::Bytes;
+use kontena_core::clock::Clock;
+use kontena_core::id::Id;
+use kontena_core::rate_limit::RateLimit;
+use kontena_core::token::Digest;
+use kontena_core::vault::Vault;
+use kontena_store::api::{GridCounts, GridRow, Minted, Session};
+use kontena_store::{Failure, Store};
+use serde_json::Value;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use super::caller::Caller;
+use super::gather::{Ask, Gather, Gatherer};
+use super::nodes::{NodeLists, ask_for_lists};
+use super::provider::ProviderClient;
+use super::refused::Refused;
+use super::sessions::Sessions;
+use crate::clock::SystemClock;
+use crate::settings::Settings;
+
+/// Over which the token routes count.
+const RATE_WINDOW: Duration = Duration::from_secs(60);
+const SERVER_NAME: &str = "server.name";
+
+/// Which grids are asked for: all, or those of one user.
+#[derive(Clone, PartialEq, Eq, Hash)]
+enum WhichGrids {
+    All,
+    These(Vec<Id>),
+}
+
+/// Grids with what is in them.
+type GridList = Arc<Vec<(GridRow, GridCounts)>>;
+
+/// The store, and what is kept beside it for the requests of this master.
+pub(crate) struct Resources {
+    pub(super) store: Store,
+    pub(super) vault: Option<Vault>,
+    pub(super) sessions: Sessions,
+    pub(super) provider: ProviderClient,
+    grids: Gather<WhichGrids, GridList>,
+    node_lists: Gather<Id, NodeLists>,
+    rate: Mutex<RateLimit<IpAddr>>,
+    /// Ends when this master stops, so that followed logs end with it.
+    pub(super) stopping: CancellationToken,
+}
+
+/// The tasks behind [`Resources`].
+pub(crate) struct ResourceTasks {
+    sessions: Gatherer<Vec<Digest>, Arc<HashMap<Digest, Session>>>,
+    grids: Gatherer<WhichGrids, GridList>,
+    node_lists: Gatherer<Id, NodeLists>,
+}
+
+impl ResourceTasks {
+    /// Starts them; they end with `cancel`.
+    pub(crate) fn spawn(self, tasks: &TaskTracker, cancel: &CancellationToken) {
+        tasks.spawn(self.sessions.run(cancel.clone()));
+        tasks.spawn(self.grids.run(cancel.clone()));
+        tasks.spawn(self.node_lists.run(cancel.clone()));
+    }
+}
+
+impl Resources {
+    /// Over this store.
+    pub(crate) fn new(
+        store: &Store,
+        settings: &Settings,
+        stopping: CancellationToken,
+    ) -> Result<(Arc<Self>, ResourceTasks), reqwest::Error> {
+        let (sessions, session_task) =
+            Sessions::new(store, settings.vault.clone(), settings.token_digester.clone());
+        let (grids, grid_task) = Gather::new(ask_for_grids(store));
+        let (node_lists, node_task) = Gather::new(ask_for_lists(store));
+        let resources = Self {
+            store: store.clone(),
+            vault: settings.vault.clone(),
+            sessions,
+            provider: ProviderClient::new()?,
+            grids,
+            node_lists,
+            rate: Mutex::new(RateLimit::new(RATE_WINDOW)),
+            stopping,
+        };
+        let tasks = ResourceTasks { sessions: session_task, grids: grid_task, node_lists: node_task };
+        Ok((Arc::new(resources), tasks))
+    }
+
+    /// The vault, without which nothing secret can be kept.
+    pub(super) fn vault(&self) -> Result<&Vault, Refused> {
+        self.vault.as_ref().ok_or(Refused::NoVault)
+    }
+
+    /// A grid that the caller may access.
+    pub(super) async fn grid(&self, caller: &Caller, name: &str) -> Result<GridRow, Refused> {
+        let grid = self.store.grid_resources().by_name(name).await?.ok_or_else(Refused::not_found)?;
+        if caller.actor().may_access(grid.id) { Ok(grid) } else { Err(Refused::Denied) }
+    }
+
+    /// The grids that the caller may access, with what is in them.
+    pub(super) async fn grids_of(&self, caller: &Caller) -> Result<Vec<(GridRow, GridCounts)>, Refused> {
+        let actor = caller.actor();
+        let which = if actor.may_administrate() {
+            WhichGrids::All
+        } else {
+            WhichGrids::These(actor.grids.iter().copied().collect())
+        };
+        let found = self.grids.ask(which).await?;
+        Ok(found.iter().filter(|(grid, _)| actor.may_access(grid.id)).cloned().collect())
+    }
+
+    /// The nodes of a grid, rendered.
+    pub(super) async fn node_list(&self, grid: Id) -> Result<Bytes, Refused> {
+        self.node_lists.ask(grid).await?.get(&grid).cloned().ok_or_else(Refused::not_found)
+    }
+
+    /// How much is in one grid.
+    pub(super) async fn counts(&self, grid: Id) -> Result<GridCounts, Refused> {
+        Ok(self.store.grid_resources().counts(&[grid]).await?.remove(&grid).unwrap_or_default())
+    }
+
+    /// Whether a client may make one more request to the token routes, of `allowed` a minute.
+    pub(super) fn admit(&self, client: IpAddr, allowed: f64) -> bool {
+        let now = SystemClock.now().monotonic;
+        self.rate.lock().unwrap_or_else(PoisonError::into_inner).admit(now, client, allowed)
+    }
+
+    /// Whether a token is a valid one of a master administrator.
+    pub(in crate::http) async fn is_administrator(&self, token: &str) -> bool {
+        match self.sessions.verify(token).await {
+            Ok(Some(session)) => {
+                let valid = session.token.expires_in.is_none_or(|seconds| seconds > 0);
+                valid && session.user.actor.may_administrate()
+            }
+            Ok(None) | Err(_) => false,
+        }
+    }
+
+    /// What this logical master is called.
+    pub(super) async fn server_name(&self) -> Result<Option<String>, Refused> {
+        let name = self.store.configurations().get(SERVER_NAME).await?;
+        Ok(name.and_then(|name| name.as_str().map(str::to_owned)))
+    }
+
+    /// The configuration in the database, readable.
+    pub(super) async fn configuration(&self) -> Result<BTreeMap<String, Value>, Refused> {
+        let mut values = self.store.configurations().all().await?;
+        for (key, value) in values.iter_mut().filter(|(key, _)| is_encrypted(key)) {
+            *value = self.readable(key, value.take())?;
+        }
+        Ok(values)
+    }
+
+    /// A stored value as it was given.
+    pub(super) fn readable(&self, key: &str, value: Value) -> Result<Value, Refused> {
+        match (value, &self.vault) {
+            (Value::String(stored), Some(vault)) if is_encrypted(key) => Ok(vault.decrypt(&stored)?.into()),
+            (value, _) => Ok(value),
+        }
+    }
+
+    /// A new token with its refresh token.
+    pub(super) fn mint(&self) -> Minted {
+        let (token, refresh) = (hex::encode(rand::random::<[u8; 32]>()), random_hex_64());
+        let digest = |text: &str| self.sessions.digest(text);
+        Minted { token_digest: digest(&token), refresh_digest: digest(&refresh), token, refresh }
+    }
+}
+
+/// 128 random hexadecimal digits.
+fn random_hex_64() -> String {
+    hex::encode([rand::random::<[u8; 32]>(), rand::random::<[u8; 32]>()].concat())
+}
+
+/// Which values of the configuration are stored encrypted.
+pub(super) fn is_encrypted(key: &str) -> bool {
+    key.ends_with("_secret") || key == "server.salt"
+}
+
+fn ask_for_grids(store: &Store) -> Ask<WhichGrids, GridList> {
+    let grids = store.grid_resources();
+    Box::new(move |questions: HashSet<WhichGrids>| {
+        let grids = grids.clone();
+        Box::pin(async move {
+            let mut wanted: Option<Vec<Id>> = Some(Vec::new());
+            for which in questions {
+                match which {
+                    WhichGrids::All => wanted = None,
+                    WhichGrids::These(ids) => wanted.iter_mut().for_each(|wanted| wanted.extend(&ids)),
+                }
+            }
+            let rows = grids.list(wanted.as_deref()).await?;
+            let ids: Vec<Id> = rows.iter().map(|row| row.id).collect();
+            let counts = grids.counts(&ids).await?;
+            let list = rows.into_iter().map(|row| {
+                let counted = counts.get(&row.id).copied().unwrap_or_default();
+                (row, counted)
+            });
+            Ok::<_, Failure>(Arc::new(list.collect()))
+        })
+    })
+}

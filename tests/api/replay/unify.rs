@@ -1,0 +1,110 @@
+//! Matches what is made anew each time: what was recorded stands for what came now, the same everywhere.
+
+use std::collections::HashMap;
+
+use serde_json::Value;
+
+/// What recorded texts stand for.
+#[derive(Debug, Default)]
+pub(super) struct Bindings(HashMap<String, String>);
+
+impl Bindings {
+    /// A recorded text with everything in it that stands for something else.
+    pub(super) fn apply(&self, text: &str) -> String {
+        let mut known: Vec<_> =
+            self.0.iter().filter(|(recorded, _)| text.contains(recorded.as_str())).collect();
+        known.sort_by_key(|(recorded, _)| std::cmp::Reverse(recorded.len()));
+        known.into_iter().fold(text.to_owned(), |text, (recorded, now)| text.replace(recorded.as_str(), now))
+    }
+
+    /// Whether the answers are the same; what differs goes to `differences`.
+    pub(super) fn unify(&mut self, at: &str, recorded: &Value, now: &Value, differences: &mut Vec<String>) {
+        match (recorded, now) {
+            (Value::Object(expected), Value::Object(found)) => {
+                for (key, value) in expected {
+                    match found.get(key) {
+                        Some(other) => self.unify(&format!("{at}.{key}"), value, other, differences),
+                        None => differences.push(format!("{at}.{key} is missing")),
+                    }
+                }
+                for key in found.keys().filter(|key| !expected.contains_key(*key)) {
+                    differences.push(format!("{at}.{key} is new"));
+                }
+                let order =
+                    |object: &serde_json::Map<String, Value>| object.keys().cloned().collect::<Vec<_>>();
+                if differences.is_empty() && order(expected) != order(found) {
+                    differences.push(format!("{at} has another order: {:?}", order(found)));
+                }
+            }
+            (Value::Array(expected), Value::Array(found)) if expected.len() == found.len() => {
+                for (index, (value, other)) in expected.iter().zip(found).enumerate() {
+                    self.unify(&format!("{at}[{index}]"), value, other, differences);
+                }
+            }
+            (Value::String(expected), Value::String(found)) => {
+                if !self.same(at, expected, found) {
+                    differences.push(format!("{at}: {expected:?} became {found:?}"));
+                }
+            }
+            // Seconds that pass between making and asking.
+            (Value::Number(expected), Value::Number(found)) if at.ends_with("expires_in") => {
+                let (expected, found) = (expected.as_i64().unwrap_or(0), found.as_i64().unwrap_or(0));
+                if (expected - found).abs() > 30 {
+                    differences.push(format!("{at}: {expected} became {found}"));
+                }
+            }
+            (expected, found) if expected == found => {}
+            (expected, found) => differences.push(format!("{at}: {expected} became {found}")),
+        }
+    }
+
+    fn same(&mut self, at: &str, recorded: &str, now: &str) -> bool {
+        if recorded == now || self.apply(recorded) == now {
+            return true;
+        }
+        // Any time may stand for any other of the same form.
+        if let (Some(expected), Some(found)) = (time(recorded), time(now)) {
+            return expected == found;
+        }
+        let Some(kind) = kind(at, recorded) else { return false };
+        if kind != self::kind(at, now).unwrap_or(Kind::Other) || self.0.contains_key(recorded) {
+            return false;
+        }
+        self.0.insert(recorded.to_owned(), now.to_owned());
+        true
+    }
+}
+
+/// How a time ends, if the text is one.
+fn time(text: &str) -> Option<&str> {
+    let (day, rest) = text.split_at_checked(10)?;
+    let digits = day.bytes().all(|byte| byte.is_ascii_digit() || byte == b'-');
+    (digits && rest.starts_with('T') && rest.len() >= 13).then(|| rest.get(13..)).flatten()
+}
+
+#[derive(Debug, PartialEq, Eq)]
+enum Kind {
+    Hexadecimal(usize),
+    Base64(usize),
+    Petname,
+    Uuid,
+    Other,
+}
+
+/// What is made anew each time, by its form or place.
+fn kind(at: &str, text: &str) -> Option<Kind> {
+    let hexadecimal = text.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
+    if hexadecimal && matches!(text.len(), 4 | 12 | 24 | 64 | 128) {
+        return Some(Kind::Hexadecimal(text.len()));
+    }
+    if text.len() == 88 && text.ends_with("==") {
+        return Some(Kind::Base64(text.len()));
+    }
+    if text.len() == 36 && text.split('-').count() == 5 {
+        return Some(Kind::Uuid);
+    }
+    let petname = text.split_once('-').is_some_and(|(one, two)| {
+        [one, two].iter().all(|word| !word.is_empty() && word.bytes().all(|byte| byte.is_ascii_lowercase()))
+    });
+    (petname && matches!(at.rsplit('.').next(), Some("id" | "name"))).then_some(Kind::Petname)
+}
