@@ -304,9 +304,8 @@ impl Master {
             Observer::new(id, &feed, &leadership, &picture, &statuses, history.clone());
         tasks.spawn(observer.run(cancel.clone()));
 
-        let (resources, resource_tasks) =
-            Resources::new(&main, &settings, serving.clone()).map_err(RunError::Client)?;
-        resource_tasks.spawn(tasks, cancel);
+        let resources = Resources::over(&main, &settings, serving.clone()).map_err(RunError::Client)?;
+        let resources = resources.start(tasks, cancel);
         let api = Api {
             id,
             settings: Arc::clone(&settings),

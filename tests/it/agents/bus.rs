@@ -5,8 +5,10 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use kontena_core::election::{HolderId, TTL_DEFAULT, Timing};
 use kontena_core::id::Id;
+use kontena_core::token::Digester;
 use kontena_server::{
-    AgentSettings, Agents, CallError, ExecEvent, Listeners, Manager, Master, Settings, Tunables, Wishes,
+    AgentSettings, Agents, CallError, ConfigurationDefaults, ExecEvent, Listeners, Manager, Master, Settings,
+    Tunables, Wishes,
 };
 use kontena_testkit::agent::{Agent, Temper, dial};
 use kontena_wire::agent::{Stream, outbound};
@@ -49,6 +51,11 @@ impl Inside {
             advertise: None,
             tunables: tunables.clone(),
             vault_proof: None,
+            vault: None,
+            token_digester: Digester::new(None),
+            initial_admin_code: None,
+            trusted_proxies: Vec::new(),
+            configuration_defaults: ConfigurationDefaults::default(),
             fingerprint: "tests".to_owned(),
             probe_every: None,
             trace: None,

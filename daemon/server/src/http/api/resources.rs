@@ -53,29 +53,31 @@ pub(crate) struct Resources {
     pub(super) stopping: CancellationToken,
 }
 
-/// The tasks behind [`Resources`].
+/// [`Resources`] whose tasks do not run yet.
 pub(crate) struct ResourceTasks {
+    resources: Arc<Resources>,
     sessions: Gatherer<Vec<Digest>, Arc<HashMap<Digest, Session>>>,
     grids: Gatherer<WhichGrids, GridList>,
     node_lists: Gatherer<Id, NodeLists>,
 }
 
 impl ResourceTasks {
-    /// Starts them; they end with `cancel`.
-    pub(crate) fn spawn(self, tasks: &TaskTracker, cancel: &CancellationToken) {
+    /// Starts the tasks, which end with `cancel`; what they serve can be used from now on.
+    pub(crate) fn start(self, tasks: &TaskTracker, cancel: &CancellationToken) -> Arc<Resources> {
         tasks.spawn(self.sessions.run(cancel.clone()));
         tasks.spawn(self.grids.run(cancel.clone()));
         tasks.spawn(self.node_lists.run(cancel.clone()));
+        self.resources
     }
 }
 
 impl Resources {
     /// Over this store.
-    pub(crate) fn new(
+    pub(crate) fn over(
         store: &Store,
         settings: &Settings,
         stopping: CancellationToken,
-    ) -> Result<(Arc<Self>, ResourceTasks), reqwest::Error> {
+    ) -> Result<ResourceTasks, reqwest::Error> {
         let (sessions, session_task) =
             Sessions::new(store, settings.vault.clone(), settings.token_digester.clone());
         let (grids, grid_task) = Gather::new(ask_for_grids(store));
@@ -90,8 +92,8 @@ impl Resources {
             rate: Mutex::new(RateLimit::new(RATE_WINDOW)),
             stopping,
         };
-        let tasks = ResourceTasks { sessions: session_task, grids: grid_task, node_lists: node_task };
-        Ok((Arc::new(resources), tasks))
+        let resources = Arc::new(resources);
+        Ok(ResourceTasks { resources, sessions: session_task, grids: grid_task, node_lists: node_task })
     }
 
     /// The vault, without which nothing secret can be kept.
