@@ -3,6 +3,7 @@
 mod bus;
 mod handshake;
 mod listing;
+mod losses;
 mod pods;
 mod reports;
 mod sessions;
