@@ -99,7 +99,7 @@ async fn master_administrators_may_look_at_the_cluster_and_others_may_not() -> R
     assert_eq!(cluster(&scene.member).await?.status, StatusCode::FORBIDDEN);
     assert_eq!(cluster(&"0".repeat(64)).await?.status, StatusCode::FORBIDDEN);
     // Whoever can connect to the socket needs no token.
-    let local = reqwest::Client::builder().unix_socket(world.masters[0].admin_socket()).build()?;
+    let local = kontena_testkit::http::client().unix_socket(world.masters[0].admin_socket()).build()?;
     let user: Value = local.get("http://local/v1/user").send().await?.json().await?;
     assert_eq!(user["email"], json!("admin"));
     Ok(())

@@ -10,18 +10,23 @@ mod sessions;
 
 use std::time::{Duration, Instant};
 
-use anyhow::Result;
-use kontena_store::{Purpose, Store};
+use anyhow::{Result, anyhow, bail};
+use kontena_core::id::Id;
+use kontena_core::input::NewGrid;
+use kontena_store::{MadeGrid, Purpose, Store};
 use kontena_testkit::agent::{Dial, Settings, Token};
 use kontena_testkit::master::Master;
 use kontena_testkit::mongod::{Database, shared};
 use reqwest::StatusCode;
+use serde_json::Map;
 use tokio::time::sleep;
 
-use crate::store::{LIMIT, Outside, open};
+use crate::store::{Outside, open};
 
 const PATIENCE: Duration = Duration::from_secs(20);
 const POLL: Duration = Duration::from_millis(20);
+/// No user.
+const NOBODY: Id = Id::from_bytes([0; 12]);
 const GRID_TOKEN: &str = "a-grid-token-for-tests";
 
 /// A master that takes agents, and the database behind it.
@@ -42,7 +47,7 @@ impl Stage {
     async fn around(master: Master, database: Database) -> Result<Self> {
         ready(&master).await?;
         let store = open(&database.uri, Purpose::Main).await?;
-        store.grids().create("main", GRID_TOKEN, 1, LIMIT).await?;
+        grid(&store, "main", GRID_TOKEN).await?;
         let outside = Outside::of(&database).await?;
         Ok(Self { master, database, store, outside })
     }
@@ -54,6 +59,15 @@ impl Stage {
 
     fn dial(&self) -> Dial {
         Dial::agent(&self.agent(1), &address(&self.master), 0.0)
+    }
+}
+
+/// Makes a grid as a client that names nothing but these.
+async fn grid(store: &Store, name: &str, token: &str) -> Result<Id> {
+    let wanted = NewGrid::read(&Map::new()).map_err(|fault| anyhow!("{fault:?}"))?;
+    match store.grids().create(&wanted, name, token, NOBODY).await? {
+        MadeGrid::Made(grid) => Ok(grid.id),
+        other => bail!("the grid was not made: {other:?}"),
     }
 }
 

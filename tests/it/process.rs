@@ -111,7 +111,7 @@ async fn administration_over_tcp_wants_the_token() -> Result<()> {
     let database = shared().await?.database();
     let master = start("only", &database).await?;
     acting(&[&master], 1).await?;
-    let http = reqwest::Client::new();
+    let http = kontena_testkit::http::client().build()?;
     let url = |path: &str| format!("{}{path}", master.url());
     for path in ["/livez", "/readyz", "/leader"] {
         assert_eq!(http.get(url(path)).send().await?.status(), StatusCode::OK, "{path}");

@@ -1,16 +1,18 @@
 //! Grids for simulated agents, and what the database says of their nodes.
 
-use std::time::Duration;
-
-use anyhow::Result;
-use kontena_store::{CommandCounter, DatabaseUri, Purpose, Store};
+use anyhow::{Result, anyhow, bail};
+use kontena_core::id::Id;
+use kontena_core::input::NewGrid;
+use kontena_store::{CommandCounter, DatabaseUri, MadeGrid, Purpose, Store};
 use kontena_testkit::agent::Grid;
 use kontena_testkit::mongod::ReplicaSet;
 use mongodb::Database;
 use mongodb::bson::{Bson, Document, doc};
 use secrecy::SecretString;
+use serde_json::Map;
 
-const LIMIT: Duration = Duration::from_secs(10);
+/// No user.
+const NOBODY: Id = Id::from_bytes([0; 12]);
 /// As many nodes as a grid can have.
 const NODES_MAX: usize = 254;
 
@@ -36,10 +38,15 @@ impl Grids {
 
     /// So many grids.
     pub(crate) async fn create_many(&self, count: usize) -> Result<Vec<Grid>> {
+        let wanted = NewGrid::read(&Map::new()).map_err(|fault| anyhow!("{fault:?}"))?;
         let mut grids = Vec::new();
         for number in 1..=count {
             let token = format!("lab-grid-token-{number}");
-            self.store.grids().create(&format!("grid-{number}"), &token, 1, LIMIT).await?;
+            let name = format!("grid-{number}");
+            match self.store.grids().create(&wanted, &name, &token, NOBODY).await? {
+                MadeGrid::Made(_) => {}
+                other => bail!("{name} was not made: {other:?}"),
+            }
             grids.push(Grid { token });
         }
         Ok(grids)

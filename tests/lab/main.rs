@@ -41,8 +41,6 @@ enum Scenario {
     MongoFailover(scenario::mongo_failover::MongoFailover),
     /// The production driver with seeded faults in virtual time.
     Sim(scenario::sim::Sim),
-    /// Ask a master what command lines ask, while another one changes it.
-    Api(scenario::api::Api),
     /// Install the packages on real systemd hosts, and break these in every way.
     Hosts(scenario::hosts::Hosts),
     /// The TUI with many rows, and with a leader that is killed: how soon is it on the screen?
@@ -53,6 +51,8 @@ enum Scenario {
     Herd(scenario::herd::Herd),
     /// Call agents whose sessions another master holds.
     Bus(scenario::bus::Bus),
+    /// Ask a master what command lines ask, while another one changes it.
+    Api(scenario::api::Api),
     /// Watch masters that have nothing to do: memory, processor, commands to the database.
     Idle(scenario::idle::Idle),
 }
@@ -66,12 +66,12 @@ async fn main() -> ExitCode {
         Scenario::Handover(handover) => scenario::handover::run(handover).await.map(Some),
         Scenario::MongoFailover(failover) => scenario::mongo_failover::run(failover).await.map(Some),
         Scenario::Sim(sim) => scenario::sim::run(&sim),
-        Scenario::Api(api) => scenario::api::run(api).await.map(Some),
         Scenario::Hosts(hosts) => scenario::hosts::run(hosts, cli.json).await,
         Scenario::Tui(tui) => scenario::tui::run(tui).await.map(Some),
         Scenario::Agents(agents) => scenario::agents::run(agents).await,
         Scenario::Herd(herd) => scenario::herd::run(herd).await.map(Some),
         Scenario::Bus(bus) => scenario::bus::run(bus).await.map(Some),
+        Scenario::Api(api) => scenario::api::run(api).await.map(Some),
         Scenario::Idle(idle) => scenario::idle::run(idle).await.map(Some),
     };
     match outcome {

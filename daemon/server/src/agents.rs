@@ -21,7 +21,7 @@ use std::time::Duration;
 
 use kontena_core::election::HolderId;
 use kontena_core::id::Id;
-use kontena_store::{Ended, HostNodes, InstanceRow, Reported, SavedContainer, Store, VolumeRow};
+use kontena_store::{Ended, HostNodes, InstanceRow, PlacedVolume, Reported, SavedContainer, Store};
 use kontena_wire::rpc::Value;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -60,7 +60,7 @@ struct Shared {
     reports: Gather<Reported, ()>,
     containers: Gather<SavedContainer, ()>,
     pods: Gather<Id, Vec<InstanceRow>>,
-    volumes: Gather<Id, Vec<VolumeRow>>,
+    volumes: Gather<Id, Vec<PlacedVolume>>,
     endings: Gather<Ended, ()>,
     telemetry: telemetry::Intake,
     post: bus::Post,

@@ -4,8 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use kontena_store::api::MigrationState;
-use kontena_store::{Failure, Store};
+use kontena_store::{Failure, MigrationState, Store};
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 

@@ -17,7 +17,7 @@ use axum::response::{IntoResponse, Response};
 use axum::routing::{get, post};
 use axum::{Json, middleware};
 use kontena_core::election::HolderId;
-use kontena_store::{CommandCounter, HostNodes, LeaderHistory, Masters};
+use kontena_store::{CommandCounter, LeaderHistory, Masters};
 use kontena_wire::cluster::Refusal;
 use tokio::sync::watch;
 
@@ -50,11 +50,10 @@ pub(crate) struct Api {
     pub(crate) statuses: Statuses,
     pub(crate) metrics: SharedMetrics,
     pub(crate) commands: CommandCounter,
-    pub(crate) resources: Arc<Resources>,
     pub(crate) feed: Feed,
     pub(crate) lease_sight: watch::Receiver<Option<LeaseSight>>,
-    pub(crate) nodes: HostNodes,
     pub(crate) agents: Agents,
+    pub(crate) resources: Arc<Resources>,
 }
 
 /// The routes for clients that came in by `admission`.

@@ -299,9 +299,8 @@ impl Master {
             status: manager.status,
         };
         tasks.spawn(chronicle.run(cancel.clone()));
-        let history = main.leader_history();
         let (observer, lease_sight) =
-            Observer::new(id, &feed, &leadership, &picture, &statuses, history.clone());
+            Observer::new(id, &feed, &leadership, &picture, &statuses, main.leader_history());
         tasks.spawn(observer.run(cancel.clone()));
 
         let resources = Resources::over(&main, &settings, serving.clone()).map_err(RunError::Client)?;
@@ -310,8 +309,8 @@ impl Master {
             id,
             settings: Arc::clone(&settings),
             leadership,
-            requests: requests.clone(),
-            history,
+            requests,
+            history: main.leader_history(),
             masters: main.masters(),
             fitness,
             draining: draining.clone(),
@@ -320,11 +319,10 @@ impl Master {
             statuses,
             metrics,
             commands: counter,
-            resources,
             feed,
             lease_sight,
-            nodes: main.host_nodes(),
             agents,
+            resources,
         };
         Ok(Started { api, lease_thread, listeners, stores: [main, streams] })
     }

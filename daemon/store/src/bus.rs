@@ -17,7 +17,7 @@ use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
 use crate::command::{Failure, millis};
-use crate::object_id::text_at;
+use crate::document::Read;
 
 const BUS: &str = "bus";
 
@@ -256,7 +256,7 @@ fn parse(row: &Document) -> Option<Packet> {
         id: row.get_object_id("_id").ok()?.bytes(),
         to: row.get_str("to").ok()?.parse().ok()?,
         from: row.get_str("from").ok()?.parse().ok()?,
-        kind: PacketKind::parse(&text_at(row, "kind")?)?,
+        kind: PacketKind::parse(&row.text("kind")?)?,
         about: number("about")?.cast_unsigned(),
         part: (count("part")?, count("parts")?),
         payload: row.get_binary_generic("payload").ok()?.clone(),

@@ -17,8 +17,8 @@ use thiserror::Error;
 
 use crate::command::{Failure, millis};
 use crate::{
-    Bus, Containers, Grids, HostNodes, LeaderHistory, Masters, OriginalLock, Pods, Sentinel,
-    ServiceInstances, Telemetry, VolumeInstances,
+    Bus, Containers, HostNodes, LeaderHistory, Masters, OriginalLock, Pods, Sentinel, ServiceInstances,
+    Telemetry, VolumeInstances,
 };
 
 /// The name under which the server lists our connections.
@@ -195,16 +195,10 @@ impl Store {
         Sentinel::new(self.database.clone())
     }
 
-    /// The grids.
-    #[must_use]
-    pub fn grids(&self) -> Grids {
-        Grids::new(self.database.clone())
-    }
-
     /// The hosts, with the sessions of their agents.
     #[must_use]
     pub fn host_nodes(&self) -> HostNodes {
-        HostNodes::new(self.database.clone())
+        HostNodes::new(self.clone())
     }
 
     /// The containers that agents report.

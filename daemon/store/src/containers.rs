@@ -11,8 +11,8 @@ use mongodb::Database;
 use mongodb::bson::{Bson, DateTime, Document, doc};
 
 use crate::command::{Failure, millis, write, write_each};
+use crate::document::{Read, oid, oids, whole};
 use crate::effect::{Effect, Statement};
-use crate::object_id::{documents_at, id_at, object_id, object_ids, text_at};
 use crate::opaque;
 
 pub(crate) const CONTAINERS: &str = "containers";
@@ -63,7 +63,7 @@ impl Containers {
 
     /// Removes containers of a node; returns how many there were.
     pub async fn remove(&self, node: Id, container_ids: &[String], limit: Duration) -> Result<i64, Failure> {
-        let filter = doc! { "host_node_id": object_id(node), "container_id": { "$in": container_ids } };
+        let filter = doc! { "host_node_id": oid(node), "container_id": { "$in": container_ids } };
         let delete = doc! { "q": filter, "limit": 0 };
         write(&self.database, doc! { "delete": CONTAINERS, "deletes": [delete] }, limit).await
     }
@@ -76,7 +76,7 @@ impl Containers {
         status: &str,
         limit: Duration,
     ) -> Result<(), Failure> {
-        let filter = doc! { "host_node_id": object_id(node), "container_id": container_id };
+        let filter = doc! { "host_node_id": oid(node), "container_id": container_id };
         let change =
             doc! { "$set": { "health_status": status }, "$currentDate": { "health_status_at": true } };
         let update = doc! { "q": filter, "u": change };
@@ -106,13 +106,13 @@ impl Containers {
             return Ok(HashMap::new());
         }
         let collection = self.database.collection::<Document>(SERVICES);
-        let filter = doc! { "_id": { "$in": object_ids(services) } };
+        let filter = doc! { "_id": { "$in": oids(services) } };
         let rows = collection.find(filter).projection(doc! { "secrets.name": 1 }).max_time(limit);
         let rows: Vec<Document> = rows.await?.try_collect().await?;
         let names = |row: &Document| {
-            documents_at(row, "secrets").filter_map(|secret| text_at(secret, "name")).collect()
+            row.documents("secrets").into_iter().filter_map(|secret| secret.text("name")).collect()
         };
-        Ok(rows.iter().filter_map(|row| Some((id_at(row, "_id")?, names(row)))).collect())
+        Ok(rows.iter().filter_map(|row| Some((row.id("_id")?, names(row)))).collect())
     }
 }
 
@@ -168,11 +168,11 @@ fn statement(saved: &SavedContainer, secrets: &HashMap<Id, Vec<String>>) -> Docu
     let instance = label("io.kontena.service.instance_number").and_then(|number| number.parse::<i64>().ok());
     let now = DateTime::now();
     let mut set = doc! {
-        "grid_id": object_id(*grid),
+        "grid_id": oid(*grid),
         "cmd": cmd.clone(), "env": env.map_or(Bson::Null, Bson::Array), "labels": escaped,
         "networks": networks, "state": state_document(state), "deleted_at": Bson::Null,
         "container_type": label("io.kontena.container.type").unwrap_or("container"),
-        "instance_number": instance.map_or(Bson::Null, opaque::integer),
+        "instance_number": instance.map_or(Bson::Null, whole),
         "driver": driver, "exec_driver": exec_driver, "image": image, "image_version": image_version,
         "hostname": hostname, "domainname": domainname,
         "started_at": date(state.started_at.as_deref()), "finished_at": date(state.finished_at.as_deref()),
@@ -182,7 +182,7 @@ fn statement(saved: &SavedContainer, secrets: &HashMap<Id, Vec<String>>) -> Docu
         set.insert("network_settings", network_document(network));
     }
     if let Some(service) = service {
-        set.insert("grid_service_id", object_id(service));
+        set.insert("grid_service_id", oid(service));
     }
     if let Some(volumes) = volumes {
         let volume = |(container, node): &(String, String)| doc! { "container": container, "node": node };
@@ -205,10 +205,10 @@ fn statement(saved: &SavedContainer, secrets: &HashMap<Id, Vec<String>>) -> Docu
         on_insert.insert("volumes", Bson::Array(Vec::new()));
     }
     if let Some(imposed) = label("io.kontena.container.id").and_then(|id| id.parse::<Id>().ok()) {
-        on_insert.insert("_id", object_id(imposed));
+        on_insert.insert("_id", oid(imposed));
     }
     doc! {
-        "q": { "host_node_id": object_id(*node), "container_id": container_id },
+        "q": { "host_node_id": oid(*node), "container_id": container_id },
         "u": { "$set": set, "$setOnInsert": on_insert },
         "upsert": true,
     }
@@ -227,7 +227,7 @@ fn state_document(state: &State) -> Document {
         started_at: _,
         finished_at: _,
     } = state;
-    let number = |number: &Option<i64>| number.map_or(Bson::Null, opaque::integer);
+    let number = |number: &Option<i64>| number.map_or(Bson::Null, whole);
     doc! {
         "error": error, "exit_code": number(exit_code), "pid": number(pid), "oom_killed": oom_killed,
         "paused": paused, "restarting": restarting, "dead": dead, "running": running,
@@ -236,14 +236,14 @@ fn state_document(state: &State) -> Document {
 
 fn network_document(network: &Network) -> Document {
     let Network { bridge, gateway, ip_address, ip_prefix_len, mac_address, ports } = network;
-    let place = |(ip, port): &(String, i64)| doc! { "node_ip": ip, "node_port": opaque::integer(*port) };
+    let place = |(ip, port): &(String, i64)| doc! { "node_ip": ip, "node_port": whole(*port) };
     let ports: Document = ports
         .iter()
         .map(|(port, places)| (opaque::key(port), Bson::from(places.iter().map(place).collect::<Vec<_>>())))
         .collect();
     doc! {
         "bridge": bridge, "gateway": gateway, "ip_address": ip_address,
-        "ip_prefix_len": ip_prefix_len.map_or(Bson::Null, opaque::integer), "mac_address": mac_address,
+        "ip_prefix_len": ip_prefix_len.map_or(Bson::Null, whole), "mac_address": mac_address,
         "port_mapping": Bson::Null, "ports": ports,
     }
 }

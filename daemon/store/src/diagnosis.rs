@@ -6,10 +6,9 @@ use std::time::Duration;
 use futures_util::TryStreamExt;
 use mongodb::bson::{Bson, DateTime, Document, doc};
 
-use crate::api::original_indexes;
 use crate::client::Store;
 use crate::command::{Failure, find_first, millis};
-use crate::indexes::UNIQUE;
+use crate::indexes::{self, MustBeUnique};
 use crate::lease::{LEADER, LEASES};
 
 /// The server's code for a command that the user may not use.
@@ -101,10 +100,11 @@ impl Store {
     /// What stands twice where an index wants it once.
     pub async fn duplicates(&self, limit: Duration) -> Result<Vec<Duplicates>, Failure> {
         let mut found = Vec::new();
-        for (collection, fields) in UNIQUE.into_iter().chain(original_indexes::unique()) {
+        for MustBeUnique { collection, fields, among } in indexes::unique() {
             let key: Document =
                 fields.iter().map(|field| ((*field).to_owned(), Bson::from(format!("${field}")))).collect();
             let pipeline = [
+                doc! { "$match": among },
                 doc! { "$group": { "_id": key, "count": { "$sum": 1 } } },
                 doc! { "$match": { "count": { "$gt": 1 } } },
                 doc! { "$group": { "_id": null, "values": { "$sum": 1 }, "example": { "$first": "$_id" } } },

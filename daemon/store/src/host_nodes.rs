@@ -1,6 +1,7 @@
 //! The hosts: `host_nodes`. The fields that we add are `master_id` (whose process holds the agent's session),
 //! `session_epoch` (which session that is; it only rises) and `session_lost_at` (since when nobody holds one).
 
+mod details;
 mod ephemeral;
 mod overview;
 mod reports;
@@ -13,13 +14,14 @@ use futures_util::TryStreamExt;
 use kontena_core::agents::KnownNode;
 use kontena_core::agents::admission::free_number;
 use kontena_core::id::Id;
-use mongodb::Database;
 use mongodb::bson::oid::ObjectId;
 use mongodb::bson::{Bson, DateTime, Document, doc};
 
+use crate::client::Store;
 use crate::command::{Failure, integer, is_duplicate, write_each};
-use crate::object_id::{flag_at, id, id_at, object_id, object_ids, text_at, texts_at, time_at};
+use crate::document::{Read, oid, oids};
 
+pub use details::{MadeNode, NodeDetails};
 pub use overview::NodeSummary;
 pub use reports::Reported;
 pub use sessions::{Ended, Ending, LostNode, NodeOwner, Plug, Session};
@@ -94,12 +96,12 @@ pub enum CreateFault {
 /// The collection.
 #[derive(Clone, Debug)]
 pub struct HostNodes {
-    database: Database,
+    store: Store,
 }
 
 impl HostNodes {
-    pub(crate) fn new(database: Database) -> Self {
-        Self { database }
+    pub(crate) fn new(store: Store) -> Self {
+        Self { store }
     }
 
     /// The nodes with one of these node ids, or one of these tokens; each with its token, if that was asked for.
@@ -114,29 +116,29 @@ impl HostNodes {
             filters.push(doc! { "token": { "$in": tokens.to_vec() } });
         }
         let rows = self.find(doc! { "$or": filters }, node_fields(), limit).await?;
-        let asked = |row: &Document| text_at(row, "token").filter(|found| tokens.contains(&found.as_str()));
+        let asked = |row: &Document| row.text("token").filter(|found| tokens.contains(&found.as_str()));
         Ok(rows.iter().filter_map(|row| Some((parse(row)?, asked(row)))).collect())
     }
 
     /// The nodes of these ids.
     pub async fn by_ids(&self, ids: &[Id], limit: Duration) -> Result<Vec<NodeRow>, Failure> {
-        let filter = doc! { "_id": { "$in": object_ids(ids.iter().copied()) } };
+        let filter = doc! { "_id": { "$in": oids(ids.iter().copied()) } };
         let rows = self.find(filter, node_fields(), limit).await?;
         Ok(rows.iter().filter_map(parse).collect())
     }
 
     /// All nodes of these grids, as their peers need them.
     pub async fn peers(&self, grids: &[Id], limit: Duration) -> Result<Vec<PeerRow>, Failure> {
-        let filter = doc! { "grid_id": { "$in": object_ids(grids.iter().copied()) } };
+        let filter = doc! { "grid_id": { "$in": oids(grids.iter().copied()) } };
         let fields = doc! { "grid_id": 1, "node_number": 1, "labels": 1, "private_ip": 1, "public_ip": 1 };
         let rows = self.find(filter, fields, limit).await?;
         let peer = |row: &Document| {
             Some(PeerRow {
-                grid: id_at(row, "grid_id")?,
+                grid: row.id("grid_id")?,
                 number: number(row)?,
-                labels: texts_at(row, "labels"),
-                private_ip: text_at(row, "private_ip"),
-                public_ip: text_at(row, "public_ip"),
+                labels: row.texts("labels"),
+                private_ip: row.text("private_ip"),
+                public_ip: row.text("public_ip"),
             })
         };
         Ok(rows.iter().filter_map(peer).collect())
@@ -144,7 +146,7 @@ impl HostNodes {
 
     /// How many nodes there are.
     pub async fn count(&self, limit: Duration) -> Result<u64, Failure> {
-        let collection = self.database.collection::<Document>(HOST_NODES);
+        let collection = self.store.database().collection::<Document>(HOST_NODES);
         Ok(collection.estimated_document_count().max_time(limit).await?)
     }
 
@@ -180,13 +182,13 @@ impl HostNodes {
                 in_grid.names.insert(name.clone());
                 let made = ObjectId::new();
                 documents.push(node_document(made, node, number, &name));
-                inserted.push((index, id(made)));
+                inserted.push((index, Id::from_bytes(made.bytes())));
             }
             if documents.is_empty() {
                 break;
             }
             let command = doc! { "insert": HOST_NODES, "documents": documents };
-            let (_, faults) = write_each(&self.database, command, limit).await?;
+            let (_, faults) = write_each(self.store.database(), command, limit).await?;
             let faults: BTreeMap<usize, (i64, String)> =
                 faults.into_iter().map(|(at, code, message)| (at, (code, message))).collect();
             for (at, (index, made)) in inserted.into_iter().enumerate() {
@@ -215,14 +217,14 @@ impl HostNodes {
     ) -> Result<HashMap<Id, Taken>, Failure> {
         let grids: BTreeSet<Id> =
             open.iter().filter_map(|index| nodes.get(*index)).map(|node| node.grid).collect();
-        let filter = doc! { "grid_id": { "$in": object_ids(grids) } };
+        let filter = doc! { "grid_id": { "$in": oids(grids) } };
         let fields = doc! { "grid_id": 1, "node_number": 1, "name": 1 };
         let mut taken: HashMap<Id, Taken> = HashMap::new();
         for row in self.find(filter, fields, limit).await? {
-            let Some(grid) = id_at(&row, "grid_id") else { continue };
+            let Some(grid) = row.id("grid_id") else { continue };
             let in_grid = taken.entry(grid).or_default();
             in_grid.numbers.extend(number(&row));
-            in_grid.names.extend(text_at(&row, "name"));
+            in_grid.names.extend(row.text("name"));
         }
         Ok(taken)
     }
@@ -233,7 +235,7 @@ impl HostNodes {
         fields: Document,
         limit: Duration,
     ) -> Result<Vec<Document>, Failure> {
-        let collection = self.database.collection::<Document>(HOST_NODES);
+        let collection = self.store.database().collection::<Document>(HOST_NODES);
         Ok(collection.find(filter).projection(fields).max_time(limit).await?.try_collect().await?)
     }
 }
@@ -264,7 +266,7 @@ fn node_document(made: ObjectId, node: &NewNode, number: u8, name: &str) -> Docu
         }
     }
     document.extend(doc! {
-        "grid_id": object_id(*grid), "connected": false, "updated": false, "node_number": i32::from(number),
+        "grid_id": oid(*grid), "connected": false, "updated": false, "node_number": i32::from(number),
         "updated_at": now, "created_at": now,
     });
     document
@@ -280,17 +282,17 @@ fn node_fields() -> Document {
 fn parse(row: &Document) -> Option<NodeRow> {
     Some(NodeRow {
         known: KnownNode {
-            id: id_at(row, "_id")?,
-            grid: id_at(row, "grid_id")?,
-            node_id: text_at(row, "node_id"),
-            has_token: text_at(row, "token").is_some(),
+            id: row.id("_id")?,
+            grid: row.id("grid_id")?,
+            node_id: row.text("node_id"),
+            has_token: row.text("token").is_some(),
         },
-        name: text_at(row, "name")?,
+        name: row.text("name")?,
         number: number(row)?,
-        labels: texts_at(row, "labels"),
+        labels: row.texts("labels"),
         epoch: integer(row, "session_epoch").unwrap_or(0),
-        created_at: time_at(row, "created_at").unwrap_or(0),
-        updated_at: time_at(row, "updated_at").unwrap_or(0),
+        created_at: row.time("created_at").unwrap_or(0),
+        updated_at: row.time("updated_at").unwrap_or(0),
     })
 }
 
@@ -299,7 +301,7 @@ fn number(row: &Document) -> Option<u8> {
 }
 
 fn connected(row: &Document) -> bool {
-    flag_at(row, "connected")
+    row.flag("connected").unwrap_or_default()
 }
 
 fn stored_id(holder: kontena_core::election::HolderId) -> Bson {

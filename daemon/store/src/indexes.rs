@@ -1,10 +1,14 @@
 //! What must exist in the database before the first write: collections, since a transaction should not have to
 //! create them, and indexes that replace the original's checks by query and insert.
 
+mod agents;
+mod original;
+
 use std::time::Duration;
 
 use mongodb::IndexModel;
 use mongodb::bson::{Document, doc};
+use mongodb::error::ErrorKind;
 use mongodb::options::IndexOptions;
 
 use crate::client::Store;
@@ -13,8 +17,20 @@ use crate::original_lock::LOCKS;
 
 const COLLECTIONS: [&str; 6] = ["leases", "fences", "masters", "leader_history", "cluster", LOCKS];
 
-/// What must be unique, by collection.
-pub(crate) const UNIQUE: [(&str, &[&str]); 1] = [(LOCKS, &["name"])];
+/// Fields that no two documents may have alike.
+#[derive(Clone, Debug)]
+pub(crate) struct MustBeUnique {
+    pub(crate) collection: &'static str,
+    pub(crate) fields: &'static [&'static str],
+    /// Finds the documents that this concerns.
+    pub(crate) among: Document,
+}
+
+/// All that must be unique, as far as it can be shown.
+pub(crate) fn unique() -> impl Iterator<Item = MustBeUnique> {
+    let lock = MustBeUnique { collection: LOCKS, fields: &["name"], among: doc! {} };
+    [lock, agents::unique()].into_iter().chain(original::unique())
+}
 
 /// An index that could not be made. The start goes on without it.
 #[derive(Clone, Debug)]
@@ -31,31 +47,30 @@ impl Store {
     pub async fn ensure_indexes(&self, limit: Duration) -> Result<Vec<IndexFailure>, Failure> {
         let existing = self.database().list_collection_names().await?;
         for name in COLLECTIONS.into_iter().filter(|name| existing.iter().all(|found| found != name)) {
-            match self.database().create_collection(name).await {
-                Ok(()) => {}
-                // NamespaceExists: another master was faster.
-                Err(error) if matches!(&*error.kind, mongodb::error::ErrorKind::Command(command) if command.code == 48) =>
-                    {}
-                Err(error) => return Err(error.into()),
-            }
+            unless_made(self.database().create_collection(name).await)?;
         }
+        self.ensure_agent_collections(&existing).await?;
         let options = IndexOptions::builder().name("name_1".to_owned()).unique(true).build();
         let index = IndexModel::builder().keys(doc! { "name": 1 }).options(options).build();
         let made = self.database().collection::<Document>(LOCKS).create_index(index).max_time(limit).await;
-        let lock = made.err().map(|error| IndexFailure { collection: LOCKS, failure: error.into() });
-        let mut failures = crate::agent_indexes::ensure(self, &existing, limit).await?;
-        failures.extend(lock);
-        failures.extend(self.ensure_original_indexes(limit).await);
+        let mut failures = self.ensure_original_indexes(limit).await;
+        failures.extend(self.ensure_agent_indexes(limit).await);
+        failures.extend(made.err().map(|error| IndexFailure { collection: LOCKS, failure: error.into() }));
         Ok(failures)
     }
 
     /// Makes the collection of the probe duty, which only measurements need.
     pub async fn ensure_probe(&self) -> Result<(), Failure> {
-        match self.database().create_collection(crate::probe::PROBE).await {
-            Err(error) if !matches!(&*error.kind, mongodb::error::ErrorKind::Command(command) if command.code == 48) => {
-                Err(error.into())
-            }
-            Ok(()) | Err(_) => Ok(()),
+        unless_made(self.database().create_collection(crate::probe::PROBE).await)
+    }
+}
+
+/// Passes over `NamespaceExists`: another master was faster.
+fn unless_made(outcome: mongodb::error::Result<()>) -> Result<(), Failure> {
+    match outcome {
+        Err(error) if !matches!(&*error.kind, ErrorKind::Command(command) if command.code == 48) => {
+            Err(error.into())
         }
+        Ok(()) | Err(_) => Ok(()),
     }
 }

@@ -3,15 +3,21 @@
 //! Documents are private to it: what goes in and comes out are the types of `kontena-core` where something is
 //! decided with them, and plain rows where nothing is. One file per collection.
 
-mod agent_indexes;
-pub mod api;
+mod access_tokens;
+mod audit_logs;
+mod authorization_requests;
 mod bus;
+mod certificates;
 mod client;
 mod command;
+mod configurations;
 mod containers;
 mod diagnosis;
+mod document;
 mod effect;
+mod event_logs;
 mod fence;
+mod grid_secrets;
 mod grids;
 mod host_nodes;
 mod indexes;
@@ -19,29 +25,42 @@ mod leader_history;
 mod lease;
 mod lease_watch;
 mod masters;
-mod object_id;
 mod opaque;
 mod original_lock;
 mod pod_sources;
 mod probe;
+mod registries;
 mod requirements;
+mod seed;
 mod sentinel;
 mod service_instances;
+mod service_references;
 mod session;
+mod table;
 mod telemetry;
+mod transaction;
+mod users;
 mod volume_instances;
+mod volumes;
 mod writer;
 
+pub use access_tokens::{AccessTokens, Grant, Minted, REFRESHED_SECONDS, TokenRow, VerifiedToken};
+pub use audit_logs::{AuditEntry, AuditLogs, AuditRow};
+pub use authorization_requests::{AuthorizationRequests, LoginRequest};
 pub use bus::{Bus, Packet, PacketKind};
+pub use certificates::{AuthorizationRow, CertificateParts, CertificateRow, Certificates};
 pub use client::{CommandCounter, ConnectionError, DatabaseUri, Purpose, Store};
 pub use command::Failure;
+pub use configurations::Configurations;
 pub use containers::{Containers, SavedContainer};
 pub use diagnosis::{Duplicates, Known, MemberFacts, SetFacts};
 pub use effect::Effect;
-pub use grids::{GridRow, Grids, LogForwarder};
+pub use event_logs::{EventFilter, EventLogs, EventRow, Page};
+pub use grid_secrets::{GridSecrets, SecretRow};
+pub use grids::{GridCounts, GridRow, Grids, MadeGrid};
 pub use host_nodes::{
-    CreateFault, Ended, Ending, HostNodes, LostNode, NewNode, NodeOwner, NodeRow, NodeSummary, PeerRow, Plug,
-    Reported, Session,
+    CreateFault, Ended, Ending, HostNodes, LostNode, MadeNode, NewNode, NodeDetails, NodeOwner, NodeRow,
+    NodeSummary, PeerRow, Plug, Reported, Session,
 };
 pub use indexes::IndexFailure;
 pub use leader_history::{HISTORY_MAX, HistoryRow, LeaderHistory, Person, Reign};
@@ -51,10 +70,15 @@ pub use masters::{MasterRow, Masters};
 pub use original_lock::OriginalLock;
 pub use pod_sources::{NetworkDefinition, PodSources, Pods, RegistryLogin, VolumeDefinition};
 pub use probe::ProbeRow;
+pub use registries::{Registries, RegistryRow};
 pub use requirements::{Facts, OLDEST_SERVER, Unfit};
+pub use seed::{MigrationState, Seed, SeedPlan};
 pub use sentinel::Sentinel;
 pub use service_instances::{InstanceRow, NotFound, ServiceInstances};
+pub use service_references::{ServiceReference, ServiceReferences, Used};
 pub use session::{InvalidSessionId, SessionId};
-pub use telemetry::{ContainerStatRow, EventRow, LogRow, NodeStatRow, Telemetry};
-pub use volume_instances::{VolumeInstances, VolumeRow};
+pub use telemetry::{ContainerStatRow, LogRow, NodeStatRow, ReportedEvent, Telemetry};
+pub use users::{Granted, Unassigned, UserRow, Users};
+pub use volume_instances::{PlacedVolume, VolumeInstances};
+pub use volumes::{VolumeInstance, VolumeRow, Volumes};
 pub use writer::{Authority, Batch, Limits, WriteError, Writer, WriterHandle, WriterSession};

@@ -4,6 +4,8 @@ use kontena_wire::rpc::Value;
 use kontena_wire::rpc::loose;
 use mongodb::bson::{Binary, Bson, spec::BinarySubtype};
 
+use crate::document::whole;
+
 /// The deepest nesting that is stored: below the hundred levels of the database.
 const DEPTH_MAX: usize = 60;
 
@@ -23,7 +25,7 @@ fn at_depth(value: &Value, depth: usize) -> Bson {
     match value {
         Value::Nil | Value::Ext(..) => Bson::Null,
         Value::Boolean(flag) => Bson::Boolean(*flag),
-        Value::Integer(_) => integer(loose::integer(value).unwrap_or_default()),
+        Value::Integer(_) => whole(loose::integer(value).unwrap_or_default()),
         Value::F32(number) => Bson::Double(f64::from(*number)),
         Value::F64(number) => Bson::Double(*number),
         Value::String(_) => Bson::String(loose::text(value).unwrap_or_default().into_owned()),
@@ -39,11 +41,6 @@ fn at_depth(value: &Value, depth: usize) -> Bson {
             Bson::Document(entries.map(|(name, value)| (key(&name), at_depth(value, depth + 1))).collect())
         }
     }
-}
-
-/// As the original stores numbers: the narrow type where it fits.
-pub(crate) fn integer(number: i64) -> Bson {
-    i32::try_from(number).map_or(Bson::Int64(number), Bson::Int32)
 }
 
 #[cfg(test)]

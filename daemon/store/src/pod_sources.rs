@@ -11,7 +11,7 @@ use mongodb::Database;
 use mongodb::bson::{Bson, Document, doc};
 
 use crate::command::{Failure, integer};
-use crate::object_id::{documents_at, flag_at, id_at, object_id, object_ids, text_at, texts_at, time_at};
+use crate::document::{Read, oid, oids};
 
 /// A named volume.
 #[derive(Clone, Debug)]
@@ -96,12 +96,14 @@ impl Pods {
     pub async fn sources(&self, node: Id, services: &[Id], limit: Duration) -> Result<PodSources, Failure> {
         let mut sources = PodSources::default();
         let node = self.one("host_nodes", node, limit).await?;
-        sources.node = text_at(&node, "name").unwrap_or_default();
-        sources.drivers = documents_at(&node, "volume_drivers")
-            .filter_map(|driver| Some((text_at(driver, "name")?, text_at(driver, "version")?)))
+        sources.node = node.text("name").unwrap_or_default();
+        sources.drivers = node
+            .documents("volume_drivers")
+            .into_iter()
+            .filter_map(|driver| Some((driver.text("name")?, driver.text("version")?)))
             .collect();
-        let grid = id_at(&node, "grid_id").ok_or_else(|| Failure::unknown("a node without a grid"))?;
-        sources.grid = text_at(&self.one("grids", grid, limit).await?, "name").unwrap_or_default();
+        let grid = node.id("grid_id").ok_or_else(|| Failure::unknown("a node without a grid"))?;
+        sources.grid = self.one("grids", grid, limit).await?.text("name").unwrap_or_default();
         self.add_services(&mut sources, services.iter().copied().collect(), limit).await?;
         let links: BTreeSet<Id> =
             sources.services.values().flat_map(|service| service.links.clone()).collect();
@@ -114,22 +116,21 @@ impl Pods {
         let volumes = of(|service| service.volumes.iter().filter_map(|volume| volume.volume).collect());
         let networks = of(|service| service.networks.clone());
         let all = self.all("stacks", &stacks, limit).await?;
-        sources.stacks =
-            all.iter().filter_map(|row| Some((id_at(row, "_id")?, text_at(row, "name")?))).collect();
+        sources.stacks = all.iter().filter_map(|row| Some((row.id("_id")?, row.text("name")?))).collect();
         sources.exposed = self.exposed(&stacks, limit).await?;
         let all = self.all("volumes", &volumes, limit).await?;
-        sources.volumes = all.iter().filter_map(|row| Some((id_at(row, "_id")?, volume(row)?))).collect();
+        sources.volumes = all.iter().filter_map(|row| Some((row.id("_id")?, volume(row)?))).collect();
         let all = self.all("networks", &networks, limit).await?;
-        sources.networks = all.iter().filter_map(|row| Some((id_at(row, "_id")?, network(row)?))).collect();
-        let registries = self.find("registries", doc! { "grid_id": object_id(grid) }, limit).await?;
+        sources.networks = all.iter().filter_map(|row| Some((row.id("_id")?, network(row)?))).collect();
+        let registries = self.find("registries", doc! { "grid_id": oid(grid) }, limit).await?;
         sources.registries =
-            registries.iter().filter_map(|row| Some((text_at(row, "name")?, login(row)))).collect();
+            registries.iter().filter_map(|row| Some((row.text("name")?, login(row)))).collect();
         let pending = doc! {
-            "grid_service_id": { "$in": object_ids(services.iter().copied()) },
+            "grid_service_id": { "$in": oids(services.iter().copied()) },
             "_state": { "$in": ["created", "requested"] },
         };
         let pending = self.find("grid_domain_authorizations", pending, limit).await?;
-        sources.challenged = pending.iter().filter_map(|row| id_at(row, "grid_service_id")).collect();
+        sources.challenged = pending.iter().filter_map(|row| row.id("grid_service_id")).collect();
         let whole = stacks.iter().all(|stack| sources.stacks.contains_key(stack))
             && volumes.iter().all(|volume| sources.volumes.contains_key(volume))
             && networks.iter().all(|network| sources.networks.contains_key(network));
@@ -156,21 +157,21 @@ impl Pods {
 
     /// What the newest revision of each stack exposes.
     async fn exposed(&self, stacks: &BTreeSet<Id>, limit: Duration) -> Result<HashMap<Id, String>, Failure> {
-        let filter = doc! { "stack_id": { "$in": object_ids(stacks.iter().copied()) } };
+        let filter = doc! { "stack_id": { "$in": oids(stacks.iter().copied()) } };
         let mut newest: HashMap<Id, (i64, Option<String>)> = HashMap::new();
         for row in self.find("stack_revisions", filter, limit).await? {
-            let (Some(stack), Some(revision)) = (id_at(&row, "stack_id"), integer(&row, "revision")) else {
+            let (Some(stack), Some(revision)) = (row.id("stack_id"), integer(&row, "revision")) else {
                 continue;
             };
             if newest.get(&stack).is_none_or(|(known, _)| *known < revision) {
-                newest.insert(stack, (revision, text_at(&row, "expose")));
+                newest.insert(stack, (revision, row.text("expose")));
             }
         }
         Ok(newest.into_iter().filter_map(|(stack, (_, expose))| Some((stack, expose?))).collect())
     }
 
     async fn one(&self, collection: &str, id: Id, limit: Duration) -> Result<Document, Failure> {
-        let mut rows = self.find(collection, doc! { "_id": object_id(id) }, limit).await?;
+        let mut rows = self.find(collection, doc! { "_id": oid(id) }, limit).await?;
         rows.pop().ok_or_else(|| Failure::unknown(format!("nothing in {collection} has the id {id}")))
     }
 
@@ -183,7 +184,7 @@ impl Pods {
         if ids.is_empty() {
             return Ok(Vec::new());
         }
-        self.find(collection, doc! { "_id": { "$in": object_ids(ids.iter().copied()) } }, limit).await
+        self.find(collection, doc! { "_id": { "$in": oids(ids.iter().copied()) } }, limit).await
     }
 
     async fn find(
@@ -197,21 +198,21 @@ impl Pods {
 }
 
 fn service(row: &Document) -> Option<Service> {
-    let text = |key| text_at(row, key);
+    let text = |key| row.text(key);
     let number = |key| integer(row, key);
     let deploy = row.get_document("deploy_opts").ok();
     let uses = |key: &str| row.get_array(key).is_ok_and(|uses| !uses.is_empty());
     Some(Service {
-        id: id_at(row, "_id")?,
-        grid: id_at(row, "grid_id")?,
-        stack: id_at(row, "stack_id")?,
+        id: row.id("_id")?,
+        grid: row.id("grid_id")?,
+        stack: row.id("stack_id")?,
         name: text("name")?,
         image_name: text("image_name")?,
         revision: number("revision").unwrap_or(1),
-        updated_at: time_at(row, "updated_at").unwrap_or(0),
-        stateful: flag_at(row, "stateful"),
+        updated_at: row.time("updated_at").unwrap_or(0),
+        stateful: row.flag("stateful").unwrap_or_default(),
         user: text("user"),
-        cmd: row.get_array("cmd").is_ok().then(|| texts_at(row, "cmd")),
+        cmd: row.get_array("cmd").is_ok().then(|| row.texts("cmd")),
         entrypoint: text("entrypoint"),
         memory: number("memory"),
         memory_swap: number("memory_swap"),
@@ -219,12 +220,12 @@ fn service(row: &Document) -> Option<Service> {
         cpu_shares: number("cpu_shares"),
         cpus: row.get("cpus").and_then(|cpus| cpus.as_f64().or_else(|| cpus.as_i32().map(f64::from))),
         privileged: row.get_bool("privileged").ok(),
-        cap_add: texts_at(row, "cap_add"),
-        cap_drop: texts_at(row, "cap_drop"),
-        devices: texts_at(row, "devices"),
-        ports: documents_at(row, "ports").filter_map(port).collect(),
-        volumes: documents_at(row, "service_volumes").map(volume_use).collect(),
-        volumes_from: texts_at(row, "volumes_from"),
+        cap_add: row.texts("cap_add"),
+        cap_drop: row.texts("cap_drop"),
+        devices: row.texts("devices"),
+        ports: row.documents("ports").into_iter().filter_map(port).collect(),
+        volumes: row.documents("service_volumes").into_iter().map(volume_use).collect(),
+        volumes_from: row.texts("volumes_from"),
         net: text("net").unwrap_or_else(|| "bridge".to_owned()),
         log_driver: text("log_driver"),
         log_opts: options(row, "log_opts", str::to_owned),
@@ -232,16 +233,15 @@ fn service(row: &Document) -> Option<Service> {
         wait_for_port: deploy.and_then(|deploy| integer(deploy, "wait_for_port")),
         stop_signal: text("stop_signal"),
         stop_grace_period: number("stop_grace_period").unwrap_or(10),
-        env: texts_at(row, "env"),
-        links: documents_at(row, "grid_service_links")
-            .filter_map(|link| id_at(link, "linked_grid_service_id"))
+        env: row.texts("env"),
+        links: row
+            .documents("grid_service_links")
+            .into_iter()
+            .filter_map(|link| link.id("linked_grid_service_id"))
             .collect(),
-        hooks: documents_at(row, "hooks").filter_map(hook).collect(),
-        networks: row
-            .get_array("network_ids")
-            .map(|ids| ids.iter().filter_map(|id| Some(crate::object_id::id(id.as_object_id()?))).collect())
-            .unwrap_or_default(),
-        read_only: flag_at(row, "read_only"),
+        hooks: row.documents("hooks").into_iter().filter_map(hook).collect(),
+        networks: row.ids("network_ids"),
+        read_only: row.flag("read_only").unwrap_or_default(),
         health_check: row.get_document("health_check").ok().and_then(health_check),
         has_secrets: uses("secrets") || uses("certificates"),
     })
@@ -249,8 +249,8 @@ fn service(row: &Document) -> Option<Service> {
 
 fn port(row: &Document) -> Option<Port> {
     Some(Port {
-        ip: text_at(row, "ip").unwrap_or_else(|| "0.0.0.0".to_owned()),
-        protocol: text_at(row, "protocol").unwrap_or_else(|| "tcp".to_owned()),
+        ip: row.text("ip").unwrap_or_else(|| "0.0.0.0".to_owned()),
+        protocol: row.text("protocol").unwrap_or_else(|| "tcp".to_owned()),
         node_port: integer(row, "node_port")?,
         container_port: integer(row, "container_port")?,
     })
@@ -258,32 +258,28 @@ fn port(row: &Document) -> Option<Port> {
 
 fn volume_use(row: &Document) -> VolumeUse {
     VolumeUse {
-        bind_mount: text_at(row, "bind_mount"),
-        path: text_at(row, "path"),
-        flags: text_at(row, "flags"),
-        volume: id_at(row, "volume_id"),
+        bind_mount: row.text("bind_mount"),
+        path: row.text("path"),
+        flags: row.text("flags"),
+        volume: row.id("volume_id"),
     }
 }
 
 fn hook(row: &Document) -> Option<Hook> {
     Some(Hook {
-        id: id_at(row, "_id")?,
-        kind: text_at(row, "type")?,
-        cmd: text_at(row, "cmd")?,
-        oneshot: flag_at(row, "oneshot"),
-        instances: if row.contains_key("instances") {
-            texts_at(row, "instances")
-        } else {
-            vec!["*".to_owned()]
-        },
-        done: texts_at(row, "done"),
+        id: row.id("_id")?,
+        kind: row.text("type")?,
+        cmd: row.text("cmd")?,
+        oneshot: row.flag("oneshot").unwrap_or_default(),
+        instances: if row.contains_key("instances") { row.texts("instances") } else { vec!["*".to_owned()] },
+        done: row.texts("done"),
     })
 }
 
 fn health_check(row: &Document) -> Option<HealthCheck> {
     Some(HealthCheck {
-        protocol: text_at(row, "protocol")?,
-        uri: text_at(row, "uri").unwrap_or_else(|| "/".to_owned()),
+        protocol: row.text("protocol")?,
+        uri: row.text("uri").unwrap_or_else(|| "/".to_owned()),
         interval: integer(row, "interval").unwrap_or(60),
         timeout: integer(row, "timeout").unwrap_or(10),
         initial_delay: integer(row, "initial_delay").unwrap_or(10),
@@ -293,33 +289,29 @@ fn health_check(row: &Document) -> Option<HealthCheck> {
 
 fn volume(row: &Document) -> Option<VolumeDefinition> {
     Some(VolumeDefinition {
-        name: text_at(row, "name")?,
+        name: row.text("name")?,
         scope: match row.get_str("scope").ok()? {
             "instance" => Scope::Instance,
             "stack" => Scope::Stack,
             "grid" => Scope::Grid,
             _ => return None,
         },
-        driver: text_at(row, "driver")?,
+        driver: row.text("driver")?,
         options: options(row, "driver_opts", |key| key.replace('|', ".")),
     })
 }
 
 fn network(row: &Document) -> Option<NetworkDefinition> {
     Some(NetworkDefinition {
-        name: text_at(row, "name")?,
-        subnet: text_at(row, "subnet"),
-        multicast: flag_at(row, "multicast"),
-        internal: flag_at(row, "internal"),
+        name: row.text("name")?,
+        subnet: row.text("subnet"),
+        multicast: row.flag("multicast").unwrap_or_default(),
+        internal: row.flag("internal").unwrap_or_default(),
     })
 }
 
 fn login(row: &Document) -> RegistryLogin {
-    RegistryLogin {
-        username: text_at(row, "username"),
-        password: text_at(row, "password"),
-        email: text_at(row, "email"),
-    }
+    RegistryLogin { username: row.text("username"), password: row.text("password"), email: row.text("email") }
 }
 
 fn options(row: &Document, key: &str, rename: impl Fn(&str) -> String) -> Vec<(String, String)> {

@@ -11,7 +11,7 @@ use mongodb::bson::{Bson, Document, doc};
 use mongodb::options::{ReadConcern, SelectionCriteria};
 
 use crate::command::{Failure, find_first, integer, write};
-use crate::object_id::{id_at, object_id, object_ids, text_at};
+use crate::document::{Read, oid, oids};
 
 pub(crate) const INSTANCES: &str = "grid_service_instances";
 const SERVICES: &str = "grid_services";
@@ -67,7 +67,7 @@ impl ServiceInstances {
     /// All instances of these nodes, from a primary that made sure of being one: what is missing in the answer
     /// will be destroyed.
     pub async fn of_nodes(&self, nodes: &[Id], limit: Duration) -> Result<Vec<InstanceRow>, Failure> {
-        let filter = doc! { "host_node_id": { "$in": object_ids(nodes.iter().copied()) } };
+        let filter = doc! { "host_node_id": { "$in": oids(nodes.iter().copied()) } };
         let rows = certain(&self.database, INSTANCES, filter, limit).await?;
         // A row that is not understood must not look like one that is not there.
         let understood: Option<Vec<InstanceRow>> = rows.iter().map(parse).collect();
@@ -119,7 +119,7 @@ impl ServiceInstances {
         }
         let Ok(hook) = hook_id.parse::<Id>() else { return Ok(Err(NotFound::Hook)) };
         let update = doc! {
-            "q": { "_id": object_id(service), "hooks._id": object_id(hook) },
+            "q": { "_id": oid(service), "hooks._id": oid(hook) },
             "u": { "$addToSet": { "hooks.$.done": instance_number.to_string() } },
         };
         let matched = write(&self.database, doc! { "update": SERVICES, "updates": [update] }, limit).await?;
@@ -148,16 +148,16 @@ pub(crate) async fn certain(
 }
 
 fn filter(node: Id, service: Id, number: i64) -> Document {
-    doc! { "host_node_id": object_id(node), "grid_service_id": object_id(service), "instance_number": number }
+    doc! { "host_node_id": oid(node), "grid_service_id": oid(service), "instance_number": number }
 }
 
 fn parse(row: &Document) -> Option<InstanceRow> {
     Some(InstanceRow {
-        id: id_at(row, "_id")?,
-        node: id_at(row, "host_node_id")?,
-        service: id_at(row, "grid_service_id")?,
+        id: row.id("_id")?,
+        node: row.id("host_node_id")?,
+        service: row.id("grid_service_id")?,
         number: integer(row, "instance_number")?,
-        desired_state: text_at(row, "desired_state")?,
-        deploy_rev: text_at(row, "deploy_rev"),
+        desired_state: row.text("desired_state")?,
+        deploy_rev: row.text("deploy_rev"),
     })
 }

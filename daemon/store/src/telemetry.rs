@@ -15,8 +15,8 @@ use mongodb::options::WriteConcern;
 
 use crate::command::{Failure, write_each};
 use crate::containers::{CONTAINERS, date};
+use crate::document::{Read, oid, oids, whole};
 use crate::host_nodes::HOST_NODES;
-use crate::object_id::{id_at, object_id, object_ids};
 use crate::opaque;
 
 /// A line with the node that it comes from.
@@ -32,7 +32,7 @@ pub struct LogRow {
 
 /// An event with the node that it comes from.
 #[derive(Clone, Debug)]
-pub struct EventRow {
+pub struct ReportedEvent {
     /// The node's grid.
     pub grid: Id,
     /// The node.
@@ -86,7 +86,7 @@ impl Telemetry {
             let at = date(Some(&line.time));
             let at = if at == Bson::Null { Bson::DateTime(DateTime::now()) } else { at };
             Some(doc! {
-                "grid_id": object_id(*grid), "host_node_id": object_id(*node),
+                "grid_id": oid(*grid), "host_node_id": oid(*node),
                 "grid_service_id": field(container, "grid_service_id"),
                 "instance_number": field(container, "instance_number"),
                 "container_id": field(container, "_id"), "created_at": at,
@@ -97,29 +97,24 @@ impl Telemetry {
     }
 
     /// Writes events; those of unknown services are passed over.
-    pub async fn events(&self, rows: &[EventRow], limit: Duration) -> Result<usize, Failure> {
+    pub async fn events(&self, rows: &[ReportedEvent], limit: Duration) -> Result<usize, Failure> {
         let services: BTreeSet<Id> =
             rows.iter().filter_map(|row| row.event.service_id.parse().ok()).collect();
         let stacks: HashMap<Id, Bson> = self
-            .find(
-                "grid_services",
-                doc! { "_id": { "$in": object_ids(services) } },
-                doc! { "stack_id": 1 },
-                limit,
-            )
+            .find("grid_services", doc! { "_id": { "$in": oids(services) } }, doc! { "stack_id": 1 }, limit)
             .await?
             .iter()
-            .filter_map(|row| Some((id_at(row, "_id")?, field(row, "stack_id"))))
+            .filter_map(|row| Some((row.id("_id")?, field(row, "stack_id"))))
             .collect();
-        let document = |row: &EventRow| {
-            let EventRow { grid, node, event } = row;
+        let document = |row: &ReportedEvent| {
+            let ReportedEvent { grid, node, event } = row;
             let service: Id = event.service_id.parse().ok()?;
             let stack = stacks.get(&service)?;
             Some(doc! {
-                "severity": opaque::integer(event.severity), "msg": &event.text, "type": &event.kind,
-                "meta": { "instance_number": event.instance_number.map_or(Bson::Null, opaque::integer) },
-                "grid_id": object_id(*grid), "host_node_id": object_id(*node), "stack_id": stack.clone(),
-                "grid_service_id": object_id(service), "created_at": DateTime::now(),
+                "severity": whole(event.severity), "msg": &event.text, "type": &event.kind,
+                "meta": { "instance_number": event.instance_number.map_or(Bson::Null, whole) },
+                "grid_id": oid(*grid), "host_node_id": oid(*node), "stack_id": stack.clone(),
+                "grid_service_id": oid(service), "created_at": DateTime::now(),
             })
         };
         self.insert("event_logs", rows.iter().filter_map(document).collect(), limit).await
@@ -135,7 +130,8 @@ impl Telemetry {
             for key in ["memory", "load", "filesystem", "cpu", "usage"] {
                 kept.insert(key, part(key));
             }
-            let mut document = doc! { "grid_id": object_id(*grid), "host_node_id": object_id(*node), "created_at": at(stats) };
+            let mut document =
+                doc! { "grid_id": oid(*grid), "host_node_id": oid(*node), "created_at": at(stats) };
             document.extend(kept.clone());
             document.insert("network", part("network"));
             documents.push(document);
@@ -143,7 +139,7 @@ impl Telemetry {
         }
         let updates: Vec<Document> = latest
             .into_iter()
-            .map(|(node, stats)| doc! { "q": { "_id": object_id(node) }, "u": { "$set": { "latest_stats": stats } } })
+            .map(|(node, stats)| doc! { "q": { "_id": oid(node) }, "u": { "$set": { "latest_stats": stats } } })
             .collect();
         if !updates.is_empty() {
             write_each(&self.database, doc! { "update": HOST_NODES, "updates": updates }, limit).await?;
@@ -162,7 +158,7 @@ impl Telemetry {
             let ContainerStatRow { grid, node, container_id, stat } = row;
             let container = containers.get(&(*node, container_id.clone()))?;
             let mut document = doc! {
-                "grid_id": object_id(*grid), "host_node_id": object_id(*node),
+                "grid_id": oid(*grid), "host_node_id": oid(*node),
                 "grid_service_id": field(container, "grid_service_id"),
                 "container_id": field(container, "_id"), "created_at": at(stat),
             };
@@ -183,12 +179,11 @@ impl Telemetry {
         let (nodes, ids): (BTreeSet<Id>, BTreeSet<&str>) =
             wanted.map(|(node, id)| (node, id.as_str())).unzip();
         let ids: Vec<&str> = ids.into_iter().collect();
-        let filter = doc! { "host_node_id": { "$in": object_ids(nodes) }, "container_id": { "$in": ids } };
+        let filter = doc! { "host_node_id": { "$in": oids(nodes) }, "container_id": { "$in": ids } };
         let fields = doc! { "host_node_id": 1, "container_id": 1, "name": 1, "grid_service_id": 1, "instance_number": 1 };
         let rows = self.find(CONTAINERS, filter, fields, limit).await?;
-        let key = |row: &Document| {
-            Some((id_at(row, "host_node_id")?, row.get_str("container_id").ok()?.to_owned()))
-        };
+        let key =
+            |row: &Document| Some((row.id("host_node_id")?, row.get_str("container_id").ok()?.to_owned()));
         Ok(rows.into_iter().filter_map(|row| Some((key(&row)?, row))).collect())
     }
 

@@ -10,7 +10,7 @@ use mongodb::Database;
 use mongodb::bson::{Bson, DateTime, Document, doc};
 
 use crate::command::{Failure, find_first, write};
-use crate::object_id::{documents_at, id_at, object_id, object_ids, text_at};
+use crate::document::{Read, oid, oids};
 use crate::service_instances::certain;
 
 pub(crate) const VOLUME_INSTANCES: &str = "volume_instances";
@@ -18,7 +18,7 @@ const VOLUMES: &str = "volumes";
 
 /// A volume as its node must have it.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct VolumeRow {
+pub struct PlacedVolume {
     /// Its place on the node.
     pub instance: Id,
     /// The node.
@@ -46,39 +46,39 @@ impl VolumeInstances {
 
     /// All volumes of these nodes, from a primary that made sure of being one: what is missing in the answer
     /// will be removed. A place whose volume is gone is an error.
-    pub async fn of_nodes(&self, nodes: &[Id], limit: Duration) -> Result<Vec<VolumeRow>, Failure> {
-        let filter = doc! { "host_node_id": { "$in": object_ids(nodes.iter().copied()) } };
+    pub async fn of_nodes(&self, nodes: &[Id], limit: Duration) -> Result<Vec<PlacedVolume>, Failure> {
+        let filter = doc! { "host_node_id": { "$in": oids(nodes.iter().copied()) } };
         let places = certain(&self.database, VOLUME_INSTANCES, filter, limit).await?;
         if places.is_empty() {
             return Ok(Vec::new());
         }
-        let ids: Vec<Id> = places.iter().filter_map(|place| id_at(place, "volume_id")).collect();
-        let volumes = self.find(VOLUMES, doc! { "_id": { "$in": object_ids(ids) } }, limit).await?;
+        let ids: Vec<Id> = places.iter().filter_map(|place| place.id("volume_id")).collect();
+        let volumes = self.find(VOLUMES, doc! { "_id": { "$in": oids(ids) } }, limit).await?;
         let volumes: HashMap<Id, &Document> =
-            volumes.iter().filter_map(|volume| Some((id_at(volume, "_id")?, volume))).collect();
-        let nodes: Vec<Id> = places.iter().filter_map(|place| id_at(place, "host_node_id")).collect();
+            volumes.iter().filter_map(|volume| Some((volume.id("_id")?, volume))).collect();
+        let nodes: Vec<Id> = places.iter().filter_map(|place| place.id("host_node_id")).collect();
         let drivers = self.drivers(nodes, limit).await?;
         let row = |place: &Document| {
-            let (node, volume) = (id_at(place, "host_node_id")?, id_at(place, "volume_id")?);
+            let (node, volume) = (place.id("host_node_id")?, place.id("volume_id")?);
             let definition = volumes.get(&volume)?;
-            let driver = text_at(definition, "driver")?;
+            let driver = definition.text("driver")?;
             let version = drivers.get(&node).and_then(|drivers| drivers.get(&driver));
             let options = definition.get_document("driver_opts").ok();
             let option = |(key, value): (&String, &Bson)| {
                 Some((key.replace('|', "."), value.as_str().map_or_else(|| value.to_string(), str::to_owned)))
             };
-            Some(VolumeRow {
-                instance: id_at(place, "_id")?,
+            Some(PlacedVolume {
+                instance: place.id("_id")?,
                 node,
                 volume,
-                name: text_at(place, "name")?,
+                name: place.text("name")?,
                 driver: version.map_or_else(|| driver.clone(), |version| format!("{driver}:{version}")),
                 options: options
                     .map(|options| options.iter().filter_map(option).collect())
                     .unwrap_or_default(),
             })
         };
-        let rows: Option<Vec<VolumeRow>> = places.iter().map(row).collect();
+        let rows: Option<Vec<PlacedVolume>> = places.iter().map(row).collect();
         rows.ok_or_else(|| {
             Failure::unknown("a volume on a node is not understood, or its definition is gone")
         })
@@ -91,17 +91,17 @@ impl VolumeInstances {
         let (Ok(volume), Ok(instance)) = (volume_id.parse::<Id>(), volume_instance_id.parse::<Id>()) else {
             return Ok(false);
         };
-        let volume = object_id(volume);
+        let volume = oid(volume);
         if find_first(&self.database, VOLUMES, doc! { "_id": volume }, "majority", limit).await?.is_none() {
             return Ok(false);
         }
         let now = DateTime::now();
         let place = doc! {
-            "name": name, "host_node_id": object_id(node), "volume_id": volume, "updated_at": now,
+            "name": name, "host_node_id": oid(node), "volume_id": volume, "updated_at": now,
             "created_at": now,
         };
         let update = doc! {
-            "q": { "_id": object_id(instance) }, "u": { "$setOnInsert": place }, "upsert": true,
+            "q": { "_id": oid(instance) }, "u": { "$setOnInsert": place }, "upsert": true,
         };
         write(&self.database, doc! { "update": VOLUME_INSTANCES, "updates": [update] }, limit).await?;
         Ok(true)
@@ -113,14 +113,15 @@ impl VolumeInstances {
         nodes: Vec<Id>,
         limit: Duration,
     ) -> Result<HashMap<Id, HashMap<String, String>>, Failure> {
-        let filter = doc! { "_id": { "$in": object_ids(nodes) } };
+        let filter = doc! { "_id": { "$in": oids(nodes) } };
         let rows = self.find("host_nodes", filter, limit).await?;
         let drivers = |row: &Document| {
-            documents_at(row, "volume_drivers")
-                .filter_map(|driver| Some((text_at(driver, "name")?, text_at(driver, "version")?)))
+            row.documents("volume_drivers")
+                .into_iter()
+                .filter_map(|driver| Some((driver.text("name")?, driver.text("version")?)))
                 .collect()
         };
-        Ok(rows.iter().filter_map(|row| Some((id_at(row, "_id")?, drivers(row)))).collect())
+        Ok(rows.iter().filter_map(|row| Some((row.id("_id")?, drivers(row)))).collect())
     }
 
     async fn find(&self, name: &str, filter: Document, limit: Duration) -> Result<Vec<Document>, Failure> {

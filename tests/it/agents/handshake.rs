@@ -122,7 +122,7 @@ async fn a_new_node_is_made_greeted_and_told_of_itself() -> Result<()> {
 #[tokio::test]
 async fn a_node_token_admits_the_first_that_brings_it_and_nobody_else() -> Result<()> {
     let stage = Stage::set().await?;
-    let grid = stage.store.grids().by_tokens(&[GRID_TOKEN], LIMIT).await?[GRID_TOKEN].id;
+    let grid = stage.store.grids().by_tokens(&[GRID_TOKEN]).await?[GRID_TOKEN].id;
     let token = |name: &str| NewNode {
         grid,
         node_id: None,
@@ -157,7 +157,7 @@ async fn a_node_token_admits_the_first_that_brings_it_and_nobody_else() -> Resul
 #[tokio::test]
 async fn a_node_of_another_grid_is_refused_and_a_full_grid_takes_nobody() -> Result<()> {
     let stage = Stage::set().await?;
-    let side = stage.store.grids().create("side", "token-of-the-side-grid", 1, LIMIT).await?;
+    let side = super::grid(&stage.store, "side", "token-of-the-side-grid").await?;
     let _connection = dial(&stage.dial()).await?;
     assert_eq!(close_of(&stage.dial().with("Kontena-Grid-Token", "token-of-the-side-grid")).await?.0, 4006);
     let node = |number: usize| NewNode {
@@ -194,7 +194,7 @@ async fn without_a_database_agents_are_told_to_come_back_by_http() -> Result<()>
 #[tokio::test]
 async fn only_the_root_of_the_network_listener_takes_agents() -> Result<()> {
     let stage = Stage::set().await?;
-    let http = reqwest::Client::new();
+    let http = kontena_testkit::http::client().build()?;
     let upgrade = |url: String| {
         http.get(url)
             .header("Connection", "Upgrade")
@@ -204,7 +204,7 @@ async fn only_the_root_of_the_network_listener_takes_agents() -> Result<()> {
     };
     let elsewhere = upgrade(format!("{}/v1/agents", stage.master.url())).send().await?;
     assert_ne!(elsewhere.status(), 101);
-    let local = reqwest::Client::builder().unix_socket(stage.master.admin_socket()).build()?;
+    let local = kontena_testkit::http::client().unix_socket(stage.master.admin_socket()).build()?;
     let local = local.get("http://master/").header("Connection", "Upgrade").header("Upgrade", "websocket");
     assert_ne!(local.send().await?.status(), 101);
     Ok(())

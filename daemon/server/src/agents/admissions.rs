@@ -186,7 +186,7 @@ async fn decide(agents: &Agents, applicants: &[Applicant]) -> Result<Vec<Verdict
     let (grid_tokens, node_tokens) = (token(true), token(false));
     let grids = agents.0.store.grids();
     let (grids_by_token, known) =
-        tokio::try_join!(grids.by_tokens(&grid_tokens, LIMIT), nodes.known(&ids, &node_tokens, LIMIT))?;
+        tokio::try_join!(grids.by_tokens(&grid_tokens), nodes.known(&ids, &node_tokens, LIMIT))?;
     let by_node_id: HashMap<&str, &NodeRow> =
         known.iter().filter_map(|(row, _)| Some((row.known.node_id.as_deref()?, row))).collect();
     let by_token: HashMap<&str, &NodeRow> =
@@ -336,7 +336,7 @@ pub(super) async fn node_infos(agents: &Agents, nodes: &[Id]) -> Result<HashMap<
     let rows = agents.0.nodes.by_ids(nodes, LIMIT).await?;
     let grids: Vec<Id> = rows.iter().map(|row| row.known.grid).collect::<BTreeSet<_>>().into_iter().collect();
     let store = agents.0.store.grids();
-    let (grids, peers) = tokio::try_join!(store.by_ids(&grids, LIMIT), agents.0.nodes.peers(&grids, LIMIT))?;
+    let (grids, peers) = tokio::try_join!(store.by_ids(&grids), agents.0.nodes.peers(&grids, LIMIT))?;
     let mut peers_of: HashMap<Id, Vec<Peer>> = HashMap::new();
     for peer in &peers {
         peers_of.entry(peer.grid).or_default().push(bodies::peer(peer));

@@ -2,7 +2,8 @@
 
 use kontena_core::agents::Peer;
 use kontena_core::agents::node::{overlay_ip, peer_ips};
-use kontena_store::{GridRow, LogForwarder, NodeRow, PeerRow, VolumeRow};
+use kontena_core::input::{LogForwarding, Statsd};
+use kontena_store::{GridRow, NodeRow, PeerRow, PlacedVolume};
 use kontena_wire::rpc::{Value, map};
 
 /// Who a node is and with whom it shares a network.
@@ -24,12 +25,25 @@ pub(super) fn node_info(node: &NodeRow, grid: &GridRow, peers: &[Peer]) -> Value
 }
 
 fn grid_body(grid: &GridRow) -> Value {
-    let GridRow { id: _, name, initial_size, trusted_subnets, subnet, supernet, statsd, logs } = grid;
-    let statsd = statsd.as_ref().map_or(Value::Nil, |(server, port)| {
+    let GridRow {
+        id: _,
+        name,
+        token: _,
+        initial_size,
+        statsd,
+        default_affinity: _,
+        trusted_subnets,
+        subnet,
+        supernet,
+        logs,
+        members: _,
+    } = grid;
+    let statsd = statsd.as_ref().map_or(Value::Nil, |Statsd { server, port }| {
         map([("server", Value::from(server.as_str())), ("port", Value::from(*port))])
     });
-    let logs = logs.as_ref().map_or(Value::Nil, |LogForwarder { forwarder, options }| {
-        let options = options.iter().map(|(key, value)| (key.as_str(), Value::from(value.as_str())));
+    let logs = logs.as_ref().map_or(Value::Nil, |LogForwarding { forwarder, opts }| {
+        let options =
+            opts.iter().filter_map(|(key, value)| Some((key.as_str(), Value::from(value.as_str()?))));
         map([("forwarder", Value::from(forwarder.as_str())), ("opts", map(options))])
     });
     map([
@@ -55,9 +69,9 @@ pub(super) fn peer(row: &PeerRow) -> Peer {
 }
 
 /// The volumes of a node.
-pub(super) fn volumes(rows: &[VolumeRow]) -> Value {
-    let volume = |row: &VolumeRow| {
-        let VolumeRow { instance, node: _, volume, name, driver, options } = row;
+pub(super) fn volumes(rows: &[PlacedVolume]) -> Value {
+    let volume = |row: &PlacedVolume| {
+        let PlacedVolume { instance, node: _, volume, name, driver, options } = row;
         map([
             ("volume_id", Value::from(volume.to_string())),
             ("volume_instance_id", Value::from(instance.to_string())),

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use kontena_core::id::Id;
 use kontena_store::{
-    ContainerStatRow, EventRow, Failure, LogRow, NodeStatRow, NotFound, Reported, SavedContainer,
+    ContainerStatRow, Failure, LogRow, NodeStatRow, NotFound, Reported, ReportedEvent, SavedContainer,
 };
 use kontena_wire::agent::Call;
 use kontena_wire::rpc::{Fault, Message, Value, map};
@@ -62,7 +62,7 @@ pub(super) fn take(
             answer(Ok(map([("count", Value::from(count))])))
         }
         Call::PodEvent { node: _, event } => {
-            telemetry.take(Row::Event(EventRow { grid, node, event }));
+            telemetry.take(Row::Event(ReportedEvent { grid, node, event }));
             answer(Ok(empty()))
         }
         Call::NodeStats { node: _, stats } => {

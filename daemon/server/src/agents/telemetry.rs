@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
-use kontena_store::{ContainerStatRow, EventRow, Failure, LogRow, NodeStatRow, Telemetry};
+use kontena_store::{ContainerStatRow, Failure, LogRow, NodeStatRow, ReportedEvent, Telemetry};
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
 
@@ -25,7 +25,7 @@ const TELL_EVERY: Duration = Duration::from_secs(60);
 /// One row.
 pub(super) enum Row {
     Log(LogRow),
-    Event(EventRow),
+    Event(ReportedEvent),
     NodeStat(Box<NodeStatRow>),
     ContainerStat(Box<ContainerStatRow>),
 }
@@ -67,7 +67,7 @@ impl Intake {
 #[derive(Default)]
 struct Sorted {
     logs: Vec<LogRow>,
-    events: Vec<EventRow>,
+    events: Vec<ReportedEvent>,
     node_stats: Vec<NodeStatRow>,
     container_stats: Vec<ContainerStatRow>,
 }

@@ -29,7 +29,7 @@ impl Duty for EphemeralNodes {
         async move {
             let gone = leader.store.host_nodes().ephemeral(AWAY, READ_LIMIT).await?;
             for some in gone.chunks(TOGETHER) {
-                let effects: Vec<Effect> = some.iter().flat_map(HostNodes::remove).collect();
+                let effects: Vec<Effect> = some.iter().flat_map(HostNodes::remove_ephemeral).collect();
                 leader.commit(self.name(), effects).await?;
             }
             Ok(format!("{} nodes removed", gone.len()))

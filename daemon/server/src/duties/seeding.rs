@@ -9,8 +9,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use kontena_core::token::Digester;
 use kontena_core::vault::Vault;
-use kontena_store::Effect;
-use kontena_store::api::{Configurations, Minted};
+use kontena_store::{Configurations, Effect, Minted};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 

@@ -30,11 +30,14 @@ const LISTED: i64 = 100_000;
 
 /// Every agent that the masters know.
 pub(super) async fn list(State(api): State<Api>) -> Response {
-    let nodes = match tokio::time::timeout(LIST_LIMIT, api.nodes.overview(LISTED, LIST_LIMIT)).await {
-        Ok(Ok(nodes)) => nodes,
-        Ok(Err(failure)) => return refusal(StatusCode::SERVICE_UNAVAILABLE, failure.to_string()),
-        Err(_) => return refusal(StatusCode::SERVICE_UNAVAILABLE, "the database does not answer"),
-    };
+    let nodes =
+        match tokio::time::timeout(LIST_LIMIT, api.resources.store.host_nodes().overview(LISTED, LIST_LIMIT))
+            .await
+        {
+            Ok(Ok(nodes)) => nodes,
+            Ok(Err(failure)) => return refusal(StatusCode::SERVICE_UNAVAILABLE, failure.to_string()),
+            Err(_) => return refusal(StatusCode::SERVICE_UNAVAILABLE, "the database does not answer"),
+        };
     let names: HashMap<HolderId, String> =
         api.picture.borrow().rows.iter().map(|row| (row.id, row.name.clone())).collect();
     let agents = nodes.into_iter().map(|node| agent(node, &names)).collect();
@@ -61,7 +64,7 @@ fn agent(node: NodeSummary, masters: &HashMap<HolderId, String>) -> Agent {
 pub(super) async fn ping(State(api): State<Api>, Path(node): Path<String>) -> Response {
     let found = match node.parse::<Id>() {
         Ok(id) => Some(id),
-        Err(_) => match api.nodes.known(&[node.as_str()], &[], READ_LIMIT).await {
+        Err(_) => match api.resources.store.host_nodes().known(&[node.as_str()], &[], READ_LIMIT).await {
             Ok(rows) => rows.first().map(|(row, _)| row.known.id),
             Err(failure) => return refusal(StatusCode::SERVICE_UNAVAILABLE, failure.to_string()),
         },

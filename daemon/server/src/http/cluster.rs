@@ -27,7 +27,7 @@ pub(super) async fn show(State(api): State<Api>) -> Response {
     let reads = async {
         let reign = api.history.reign(READ_LIMIT).await?;
         let history = api.history.latest(HISTORY, READ_LIMIT).await?;
-        let total = api.nodes.count(READ_LIMIT).await?;
+        let total = api.resources.store.host_nodes().count(READ_LIMIT).await?;
         Ok::<_, kontena_store::Failure>((reign, history, total))
     };
     // Both wait for the same database: together, so that its silence costs one limit and not two.

@@ -9,8 +9,8 @@ use super::sessions::LostNode;
 use super::{HOST_NODES, HostNodes, Session};
 use crate::command::{Failure, integer, millis};
 use crate::containers::CONTAINERS;
+use crate::document::{Read, oid};
 use crate::effect::{Effect, Statement};
-use crate::object_id::{id_at, object_id, text_at};
 use crate::service_instances::INSTANCES;
 use crate::volume_instances::VOLUME_INSTANCES;
 
@@ -36,12 +36,12 @@ impl HostNodes {
             } },
             doc! { "$project": { "session_epoch": 1, "name": 1 } },
         ];
-        let collection = self.database.collection::<Document>(HOST_NODES);
+        let collection = self.store.database().collection::<Document>(HOST_NODES);
         let rows: Vec<Document> = collection.aggregate(pipeline).max_time(limit).await?.try_collect().await?;
         let gone = |row: &Document| {
             let epoch = integer(row, "session_epoch").unwrap_or(0);
-            let session = Session { node: id_at(row, "_id")?, epoch };
-            Some(LostNode { session, name: text_at(row, "name").unwrap_or_default() })
+            let session = Session { node: row.id("_id")?, epoch };
+            Some(LostNode { session, name: row.text("name").unwrap_or_default() })
         };
         Ok(rows.iter().filter_map(gone).collect())
     }
@@ -49,9 +49,9 @@ impl HostNodes {
     /// Removes a node, unless it came back: its containers and places of volumes go with it, its instances lose
     /// their place.
     #[must_use]
-    pub fn remove(gone: &LostNode) -> [Effect; 5] {
+    pub fn remove_ephemeral(gone: &LostNode) -> [Effect; 5] {
         let Session { node, epoch } = gone.session;
-        let id = object_id(node);
+        let id = oid(node);
         let of_node = || doc! { "host_node_id": id };
         let delete = |collection, filter| Effect { collection, statement: Statement::Delete { filter } };
         let unchanged = doc! {

@@ -10,7 +10,7 @@ use mongodb::bson::{Document, doc};
 
 use super::{HOST_NODES, HostNodes};
 use crate::command::Failure;
-use crate::object_id::{flag_at, id_at, text_at, time_at};
+use crate::document::Read;
 
 /// A node as people see it in a list.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -36,28 +36,28 @@ pub struct NodeSummary {
 impl HostNodes {
     /// All nodes, in no order, but not more than `most`. Rows that make no sense are left out.
     pub async fn overview(&self, most: i64, limit: Duration) -> Result<Vec<NodeSummary>, Failure> {
-        let grids = self.database.collection::<Document>("grids");
+        let grids = self.store.database().collection::<Document>("grids");
         let grids = grids.find(doc! {}).projection(doc! { "name": 1 }).max_time(limit).await?;
         let grids: Vec<Document> = grids.try_collect().await?;
         let grids: HashMap<Id, String> =
-            grids.iter().filter_map(|grid| Some((id_at(grid, "_id")?, text_at(grid, "name")?))).collect();
+            grids.iter().filter_map(|grid| Some((grid.id("_id")?, grid.text("name")?))).collect();
         let fields = doc! {
             "name": 1, "grid_id": 1, "connected": 1, "master_id": 1, "agent_version": 1, "connected_at": 1,
             "disconnected_at": 1,
         };
-        let nodes = self.database.collection::<Document>(HOST_NODES);
+        let nodes = self.store.database().collection::<Document>(HOST_NODES);
         let nodes = nodes.find(doc! {}).projection(fields).limit(most).max_time(limit).await?;
         let nodes: Vec<Document> = nodes.try_collect().await?;
         let summary = |node: &Document| {
             Some(NodeSummary {
-                id: id_at(node, "_id")?,
-                name: text_at(node, "name").unwrap_or_default(),
-                grid: id_at(node, "grid_id").and_then(|id| grids.get(&id).cloned()),
-                connected: flag_at(node, "connected"),
-                master: text_at(node, "master_id").and_then(|id| id.parse().ok()),
-                agent_version: text_at(node, "agent_version"),
-                connected_at: time_at(node, "connected_at"),
-                disconnected_at: time_at(node, "disconnected_at"),
+                id: node.id("_id")?,
+                name: node.text("name").unwrap_or_default(),
+                grid: node.id("grid_id").and_then(|id| grids.get(&id).cloned()),
+                connected: node.flag("connected").unwrap_or_default(),
+                master: node.text("master_id").and_then(|id| id.parse().ok()),
+                agent_version: node.text("agent_version"),
+                connected_at: node.time("connected_at"),
+                disconnected_at: node.time("disconnected_at"),
             })
         };
         Ok(nodes.iter().filter_map(summary).collect())

@@ -10,7 +10,7 @@ use mongodb::bson::{Bson, DateTime, Document, doc};
 use super::sessions::filter;
 use super::{HOST_NODES, HostNodes, Session};
 use crate::command::{Failure, write_each};
-use crate::opaque::integer;
+use crate::document::whole;
 
 /// A report of a session.
 #[derive(Clone, Debug)]
@@ -43,7 +43,9 @@ impl HostNodes {
         if updates.is_empty() {
             return Ok(());
         }
-        write_each(&self.database, doc! { "update": HOST_NODES, "updates": updates }, limit).await.map(drop)
+        write_each(self.store.database(), doc! { "update": HOST_NODES, "updates": updates }, limit)
+            .await
+            .map(drop)
     }
 }
 
@@ -64,7 +66,7 @@ fn fields(report: &NodeReport) -> Document {
         volume_drivers,
         network_drivers,
     } = report;
-    let number = |number: &Option<i64>| number.map_or(Bson::Null, integer);
+    let number = |number: &Option<i64>| number.map_or(Bson::Null, whole);
     doc! {
         "os": os, "docker_root_dir": docker_root_dir, "driver": driver, "execution_driver": execution_driver,
         "kernel_version": kernel_version, "agent_version": agent_version, "docker_version": docker_version,

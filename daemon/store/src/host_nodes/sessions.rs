@@ -14,8 +14,8 @@ use mongodb::bson::{Bson, DateTime, Document, doc};
 use super::{HOST_NODES, HostNodes, connected, stored_id};
 use crate::command::{Failure, find_first, integer, millis, write, write_each};
 use crate::containers::CONTAINERS;
+use crate::document::{Read, oid, oids};
 use crate::effect::{Effect, Statement};
-use crate::object_id::{id_at, object_id, object_ids, text_at, time_at};
 
 /// A session to be begun.
 #[derive(Clone, Debug)]
@@ -90,7 +90,7 @@ impl HostNodes {
             return Ok(Vec::new());
         }
         // Statements that fail, such as for a node id that another node took, show in what is read below.
-        write_each(&self.database, doc! { "update": HOST_NODES, "updates": updates }, limit).await?;
+        write_each(self.store.database(), doc! { "update": HOST_NODES, "updates": updates }, limit).await?;
         let records = self.owners(plugs.iter().map(|plug| plug.node), limit).await?;
         let won = |plug: &&Plug| {
             records
@@ -112,9 +112,11 @@ impl HostNodes {
             "connected_at": DateTime::from_millis(connected_at), "connected": false, "updated": false,
             "websocket_connection": closed(false, refusal),
         };
-        let filter = doc! { "_id": object_id(node), "connected": { "$ne": true } };
+        let filter = doc! { "_id": oid(node), "connected": { "$ne": true } };
         let update = doc! { "q": filter, "u": { "$set": set } };
-        write(&self.database, doc! { "update": HOST_NODES, "updates": [update] }, limit).await.map(drop)
+        write(self.store.database(), doc! { "update": HOST_NODES, "updates": [update] }, limit)
+            .await
+            .map(drop)
     }
 
     /// Ends sessions of `master`.
@@ -136,28 +138,31 @@ impl HostNodes {
         if updates.is_empty() {
             return Ok(());
         }
-        write_each(&self.database, doc! { "update": HOST_NODES, "updates": updates }, limit).await.map(drop)
+        write_each(self.store.database(), doc! { "update": HOST_NODES, "updates": updates }, limit)
+            .await
+            .map(drop)
     }
 
     /// Notes that these nodes were heard of.
     pub async fn seen(&self, nodes: &[Id], master: HolderId, limit: Duration) -> Result<(), Failure> {
-        let filter =
-            doc! { "_id": { "$in": object_ids(nodes.iter().copied()) }, "master_id": stored_id(master) };
+        let filter = doc! { "_id": { "$in": oids(nodes.iter().copied()) }, "master_id": stored_id(master) };
         let update = doc! { "q": filter, "u": { "$currentDate": { "last_seen_at": true } }, "multi": true };
-        write(&self.database, doc! { "update": HOST_NODES, "updates": [update] }, limit).await.map(drop)
+        write(self.store.database(), doc! { "update": HOST_NODES, "updates": [update] }, limit)
+            .await
+            .map(drop)
     }
 
     /// What the records of these nodes say. Nodes without a record are missing.
     pub async fn records(&self, nodes: &[Id], limit: Duration) -> Result<HashMap<Id, Record>, Failure> {
-        let filter = doc! { "_id": { "$in": object_ids(nodes.iter().copied()) } };
+        let filter = doc! { "_id": { "$in": oids(nodes.iter().copied()) } };
         let rows = self.find(filter, record_fields(), limit).await?;
-        Ok(rows.iter().filter_map(|row| Some((id_at(row, "_id")?, record(row)))).collect())
+        Ok(rows.iter().filter_map(|row| Some((row.id("_id")?, record(row)))).collect())
     }
 
     /// The same for one node, from a primary that made sure of being one.
     pub async fn record_for_certain(&self, node: Id, limit: Duration) -> Result<Option<Record>, Failure> {
-        let filter = doc! { "_id": object_id(node) };
-        let row = find_first(&self.database, HOST_NODES, filter, "linearizable", limit).await?;
+        let filter = doc! { "_id": oid(node) };
+        let row = find_first(self.store.database(), HOST_NODES, filter, "linearizable", limit).await?;
         Ok(row.as_ref().map(record))
     }
 
@@ -171,7 +176,7 @@ impl HostNodes {
         let Session { node, epoch } = session;
         let next = epoch + 1;
         let update = doc! {
-            "q": { "_id": object_id(node), "session_epoch": epoch, "session_lost_at": { "$ne": Bson::Null } },
+            "q": { "_id": oid(node), "session_epoch": epoch, "session_lost_at": { "$ne": Bson::Null } },
             "u": {
                 "$set": {
                     "session_epoch": next, "master_id": stored_id(master), "connected": true,
@@ -182,7 +187,7 @@ impl HostNodes {
             },
         };
         let matched =
-            write(&self.database, doc! { "update": HOST_NODES, "updates": [update] }, limit).await?;
+            write(self.store.database(), doc! { "update": HOST_NODES, "updates": [update] }, limit).await?;
         Ok((matched == 1).then_some(next))
     }
 
@@ -193,9 +198,9 @@ impl HostNodes {
 
     /// The nodes of a grid that count as connected, with who holds their sessions.
     pub async fn connected_in(&self, grid: Id, limit: Duration) -> Result<Vec<(Id, NodeOwner)>, Failure> {
-        let filter = doc! { "grid_id": object_id(grid), "connected": true };
+        let filter = doc! { "grid_id": oid(grid), "connected": true };
         let rows = self.find(filter, owner_fields(), limit).await?;
-        Ok(rows.iter().filter_map(|row| Some((id_at(row, "_id")?, owner(row)))).collect())
+        Ok(rows.iter().filter_map(|row| Some((row.id("_id")?, owner(row)))).collect())
     }
 
     async fn owners(
@@ -203,14 +208,14 @@ impl HostNodes {
         nodes: impl IntoIterator<Item = Id>,
         limit: Duration,
     ) -> Result<HashMap<Id, NodeOwner>, Failure> {
-        let filter = doc! { "_id": { "$in": object_ids(nodes) } };
+        let filter = doc! { "_id": { "$in": oids(nodes) } };
         let rows = self.find(filter, owner_fields(), limit).await?;
-        Ok(rows.iter().filter_map(|row| Some((id_at(row, "_id")?, owner(row)))).collect())
+        Ok(rows.iter().filter_map(|row| Some((row.id("_id")?, owner(row)))).collect())
     }
 
     /// The processes that hold sessions.
     pub async fn holders(&self, limit: Duration) -> Result<Vec<HolderId>, Failure> {
-        let collection = self.database.collection::<Document>(HOST_NODES);
+        let collection = self.store.database().collection::<Document>(HOST_NODES);
         let found =
             collection.distinct("master_id", doc! { "master_id": { "$gt": "" } }).max_time(limit).await?;
         Ok(found.iter().filter_map(|holder| holder.as_str()?.parse().ok()).collect())
@@ -239,13 +244,13 @@ impl HostNodes {
                 before("last_seen_at", stale),
             ] },
         ] };
-        let collection = self.database.collection::<Document>(HOST_NODES);
+        let collection = self.store.database().collection::<Document>(HOST_NODES);
         let rows = collection.find(filter).projection(doc! { "session_epoch": 1, "name": 1 });
         let rows: Vec<Document> = rows.limit(count).max_time(limit).await?.try_collect().await?;
         let lost = |row: &Document| {
             let epoch = integer(row, "session_epoch").unwrap_or(0);
-            let session = Session { node: id_at(row, "_id")?, epoch };
-            Some(LostNode { session, name: text_at(row, "name").unwrap_or_default() })
+            let session = Session { node: row.id("_id")?, epoch };
+            Some(LostNode { session, name: row.text("name").unwrap_or_default() })
         };
         Ok(rows.iter().filter_map(lost).collect())
     }
@@ -254,7 +259,7 @@ impl HostNodes {
     #[must_use]
     pub fn give_up(lost: &LostNode) -> [Effect; 2] {
         let Session { node, epoch } = lost.session;
-        let node = object_id(node);
+        let node = oid(node);
         let now = DateTime::now();
         let change = doc! {
             "$set": { "connected": false, "disconnected_at": now },
@@ -276,7 +281,7 @@ impl HostNodes {
 
 fn plug_statement(plug: &Plug, master: HolderId) -> Document {
     let Plug { node, observed: epoch, connected_at, claim } = plug;
-    let mut filter = doc! { "_id": object_id(*node), "session_epoch": observed(*epoch) };
+    let mut filter = doc! { "_id": oid(*node), "session_epoch": observed(*epoch) };
     let mut set = doc! {
         "connected_at": DateTime::from_millis(*connected_at), "connected": true, "updated": false,
         "websocket_connection": { "opened": true }, "master_id": stored_id(master), "session_epoch": epoch + 1,
@@ -302,7 +307,7 @@ pub(super) fn observed(epoch: i64) -> Bson {
 
 pub(super) fn filter(session: Session, master: HolderId) -> Document {
     let Session { node, epoch } = session;
-    doc! { "_id": object_id(node), "master_id": stored_id(master), "session_epoch": epoch }
+    doc! { "_id": oid(node), "master_id": stored_id(master), "session_epoch": epoch }
 }
 
 fn closed(opened: bool, close: &Refusal) -> Document {
@@ -319,7 +324,7 @@ fn owner(row: &Document) -> NodeOwner {
         master: row.get_str("master_id").ok().and_then(|holder| holder.parse().ok()),
         epoch: integer(row, "session_epoch").unwrap_or(0),
         connected: connected(row),
-        name: text_at(row, "name").unwrap_or_default(),
+        name: row.text("name").unwrap_or_default(),
     }
 }
 
@@ -328,14 +333,14 @@ fn record_fields() -> Document {
 }
 
 fn record(row: &Document) -> Record {
-    let at = time_at(row, "connected_at").map(DateTime::from_millis);
+    let at = row.time("connected_at").map(DateTime::from_millis);
     let text = at.and_then(|at| at.try_to_rfc3339_string().ok()).unwrap_or_default();
     let seconds = text.split(['.', 'Z']).next().unwrap_or_default().replace('T', " ");
     Record {
         epoch: integer(row, "session_epoch").unwrap_or(0),
         connected: connected(row),
         orphaned: row.get_datetime("session_lost_at").is_ok(),
-        name: text_at(row, "name").unwrap_or_default(),
+        name: row.text("name").unwrap_or_default(),
         connected_at: format!("{seconds} UTC"),
     }
 }

@@ -6,7 +6,7 @@ use axum::extract::FromRequestParts;
 use axum::http::request::Parts;
 use kontena_core::access::Actor;
 use kontena_core::id::Id;
-use kontena_store::api::{AuditEntry, GridRow, TokenRow, UserRow};
+use kontena_store::{AuditEntry, GridRow, TokenRow, UserRow};
 
 use super::refused::Refused;
 use crate::http::Api;

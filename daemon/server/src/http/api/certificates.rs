@@ -3,7 +3,7 @@
 
 use axum::extract::State;
 use kontena_core::input::{CertificateImport, CertificateRequest, DomainAuthorizationRequest};
-use kontena_store::api::{AuthorizationRow, CertificateParts, CertificateRow, GridRow, Used};
+use kontena_store::{AuthorizationRow, CertificateParts, CertificateRow, GridRow, Used};
 use kontena_wire::api;
 use serde::Deserialize;
 

@@ -3,7 +3,7 @@
 use axum::extract::State;
 use kontena_core::form::{Form, text};
 use kontena_core::id::Id;
-use kontena_store::api::{GridRow, Unassigned};
+use kontena_store::{GridRow, Unassigned};
 use kontena_wire::api;
 use serde::Deserialize;
 
@@ -76,7 +76,7 @@ fn may_assign(caller: &Caller, grid: &GridRow) -> Result<(), Refused> {
 }
 
 async fn current(api: &Api, grid: &GridRow) -> Result<GridRow, Refused> {
-    api.resources.store.grid_resources().by_name(&grid.name).await?.ok_or_else(Refused::not_found)
+    api.resources.store.grids().by_name(&grid.name).await?.ok_or_else(Refused::not_found)
 }
 
 async fn members(api: &Api, grid: &GridRow) -> Result<api::Users, Refused> {

@@ -4,7 +4,7 @@ use axum::extract::State;
 use kontena_core::form::Invalid;
 use kontena_core::input::{GridChange, LogForwarding, NewGrid, Statsd};
 use kontena_core::petname::petname;
-use kontena_store::api::{GridCounts, GridRow, MadeGrid};
+use kontena_store::{GridCounts, GridRow, MadeGrid};
 use kontena_wire::api;
 use serde::Deserialize;
 
@@ -82,7 +82,7 @@ pub(super) async fn create(State(api): State<Api>, caller: Caller, submitted: Su
 }
 
 async fn make(api: &Api, caller: &Caller, wanted: &NewGrid) -> Result<GridRow, Refused> {
-    let grids = api.resources.store.grid_resources();
+    let grids = api.resources.store.grids();
     let token = wanted.token.clone().unwrap_or_else(random_token);
     let mut tries = NAME_TRIES;
     loop {
@@ -109,7 +109,7 @@ pub(super) async fn update(
     if !caller.actor().may_update(grid.id) {
         return Err(Refused::field("user", "Operation not allowed"));
     }
-    let changed = api.resources.store.grid_resources().update(grid.id, &change).await?;
+    let changed = api.resources.store.grids().update(grid.id, &change).await?;
     let grid = changed.ok_or_else(Refused::not_found)?;
     let deed = Deed {
         event: "update",
@@ -142,7 +142,7 @@ pub(super) async fn remove(
         faults.add("grid", "Grid has services");
     }
     faults.check()?;
-    if !api.resources.store.grid_resources().remove(grid.id).await? {
+    if !api.resources.store.grids().remove(grid.id).await? {
         return Err(Refused::not_found());
     }
     let deed = Deed {

@@ -7,8 +7,7 @@ use axum::http::{HeaderValue, StatusCode};
 use axum::response::Response;
 use kontena_core::access::LOCAL_ADMIN;
 use kontena_core::login::{Identity, Provider, Redirect, expires_in};
-use kontena_store::Failure;
-use kontena_store::api::{Grant, LoginRequest, UserRow};
+use kontena_store::{Failure, Grant, LoginRequest, UserRow};
 
 use super::answer::{HTML, typed};
 use super::caller::Client;

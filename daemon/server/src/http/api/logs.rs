@@ -3,7 +3,7 @@
 use axum::extract::State;
 use axum::response::Response;
 use kontena_core::id::Id;
-use kontena_store::api::{AuditRow, EventFilter, EventRow, GridRow, Page};
+use kontena_store::{AuditRow, EventFilter, EventRow, GridRow, Page};
 use kontena_wire::api;
 
 use super::answer::{encode, ok, time};

@@ -10,8 +10,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, StatusCode};
 use kontena_core::id::Id;
 use kontena_core::input::{NewNode, NodeChange, NodeToken};
-use kontena_store::Store;
-use kontena_store::api::{GridRow, MadeNode, NodeRow};
+use kontena_store::{GridRow, MadeNode, NodeDetails, Store};
 use kontena_wire::api;
 use serde::Deserialize;
 
@@ -48,7 +47,7 @@ pub(super) async fn list(State(api): State<Api>, caller: Caller, At(at): At<InGr
 /// The lists of nodes of grids, rendered: each node names the addresses of all others, so that a list of many is
 /// large, and the same for everybody.
 pub(super) fn ask_for_lists(store: &Store) -> Ask<Id, NodeLists> {
-    let (grids, nodes) = (store.grid_resources(), store.nodes());
+    let (grids, nodes) = (store.grids(), store.host_nodes());
     Box::new(move |wanted| {
         let (grids, nodes) = (grids.clone(), nodes.clone());
         Box::pin(async move {
@@ -78,7 +77,7 @@ pub(super) async fn create(
     may_update(&caller, &grid)?;
     let wanted = NewNode::read(&submitted.fields)?;
     let token = wanted.token.clone().unwrap_or_else(random_token);
-    match api.resources.store.nodes().create(grid.id, &wanted, &token).await? {
+    match api.resources.store.host_nodes().announce(grid.id, &wanted, &token).await? {
         MadeNode::Made(row) => Ok(created(alone(&api, &grid, &row).await?)),
         MadeNode::NameTaken => {
             Err(Refused::field("name", format!("Node with name {} already exists", wanted.name)))
@@ -102,7 +101,7 @@ pub(super) async fn update(
 ) -> Reply {
     let (grid, row) = find(&api, &caller, &at).await?;
     let change = NodeChange::read(&submitted.fields)?;
-    let changed = api.resources.store.nodes().update(row.id, &change).await?;
+    let changed = api.resources.store.host_nodes().update(row.id, &change).await?;
     Ok(ok(alone(&api, &grid, &changed.ok_or_else(Refused::not_found)?).await?))
 }
 
@@ -113,7 +112,7 @@ pub(super) async fn remove(
     submitted: Submitted,
 ) -> Reply {
     let (grid, row) = find(&api, &caller, &at).await?;
-    if !api.resources.store.nodes().remove(row.id).await? {
+    if !api.resources.store.host_nodes().remove(row.id).await? {
         return Err(Refused::not_found());
     }
     let deed = Deed {
@@ -148,7 +147,7 @@ pub(super) async fn set_token(
     may_update(&caller, &grid)?;
     let NodeToken { token, reset_connection } = NodeToken::read(&submitted.fields)?;
     let token = token.unwrap_or_else(random_token);
-    match api.resources.store.nodes().set_token(row.id, Some(&token), reset_connection).await? {
+    match api.resources.store.host_nodes().set_token(row.id, Some(&token), reset_connection).await? {
         MadeNode::Made(row) => Ok(ok(api::NodeToken { id: format!("{}/{}", grid.name, row.name), token })),
         MadeNode::TokenTaken => Err(Refused::field("token", "Node with token already exists")),
         MadeNode::Missing | MadeNode::NameTaken | MadeNode::Full => Err(Refused::not_found()),
@@ -164,7 +163,7 @@ pub(super) async fn clear_token(
     let (grid, row) = find(&api, &caller, &at).await?;
     may_update(&caller, &grid)?;
     let NodeToken { token: _, reset_connection } = NodeToken::read(&submitted.fields)?;
-    api.resources.store.nodes().set_token(row.id, None, reset_connection).await?;
+    api.resources.store.host_nodes().set_token(row.id, None, reset_connection).await?;
     Ok(ok(Nothing {}))
 }
 
@@ -190,21 +189,21 @@ pub(super) async fn update_legacy(
 ) -> Reply {
     let (grid, row) = find_legacy(&api, &headers, &at.grid).await?;
     let change = NodeChange { availability: None, ..NodeChange::read(&submitted.fields)? };
-    let changed = api.resources.store.nodes().update(row.id, &change).await?;
+    let changed = api.resources.store.host_nodes().update(row.id, &change).await?;
     Ok(ok(alone(&api, &grid, &changed.ok_or_else(Refused::not_found)?).await?))
 }
 
-async fn find_legacy(api: &Api, headers: &HeaderMap, node: &str) -> Result<(GridRow, NodeRow), Refused> {
+async fn find_legacy(api: &Api, headers: &HeaderMap, node: &str) -> Result<(GridRow, NodeDetails), Refused> {
     let token =
         headers.get(GRID_TOKEN).and_then(|token| token.to_str().ok()).ok_or_else(Refused::not_found)?;
-    let grid = api.resources.store.grid_resources().by_token(token).await?.ok_or_else(Refused::not_found)?;
-    let row = api.resources.store.nodes().by_node_id(grid.id, node).await?;
+    let grid = api.resources.store.grids().by_token(token).await?.ok_or_else(Refused::not_found)?;
+    let row = api.resources.store.host_nodes().by_node_id(grid.id, node).await?;
     Ok((grid, row.ok_or_else(|| Refused::Missing("Node not found".to_owned()))?))
 }
 
-async fn find(api: &Api, caller: &Caller, at: &NodeOfGrid) -> Result<(GridRow, NodeRow), Refused> {
+async fn find(api: &Api, caller: &Caller, at: &NodeOfGrid) -> Result<(GridRow, NodeDetails), Refused> {
     let grid = api.resources.grid(caller, &at.grid).await?;
-    let row = api.resources.store.nodes().find(grid.id, &at.node).await?;
+    let row = api.resources.store.host_nodes().named(grid.id, &at.node).await?;
     Ok((grid, row.ok_or_else(Refused::not_found)?))
 }
 
@@ -213,7 +212,7 @@ fn may_update(caller: &Caller, grid: &GridRow) -> Result<(), Refused> {
 }
 
 /// One node, which is shown with the addresses of the others.
-async fn alone(api: &Api, grid: &GridRow, row: &NodeRow) -> Result<api::Node, Refused> {
-    let rows = api.resources.store.nodes().of_grid(grid.id).await?;
+async fn alone(api: &Api, grid: &GridRow, row: &NodeDetails) -> Result<api::Node, Refused> {
+    let rows = api.resources.store.host_nodes().of_grid(grid.id).await?;
     Ok(node(grid, row, &Neighbours::of(&rows)))
 }

@@ -7,7 +7,7 @@ use axum::response::Response;
 use kontena_core::id::Id;
 use kontena_core::login::{Invitation, Symbols, TokenWish, parameter};
 use kontena_core::token::{is_access_token, is_refresh_token};
-use kontena_store::api::{Grant, Minted, TokenRow, UserRow};
+use kontena_store::{Grant, Minted, TokenRow, UserRow};
 use kontena_wire::api;
 use serde::Deserialize;
 use serde_json::{Map, Value};

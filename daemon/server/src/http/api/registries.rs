@@ -3,8 +3,7 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use kontena_core::input::NewRegistry;
-use kontena_store::Failure;
-use kontena_store::api::{GridRow, RegistryRow};
+use kontena_store::{Failure, GridRow, RegistryRow};
 use kontena_wire::api;
 use serde::Deserialize;
 

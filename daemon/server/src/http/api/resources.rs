@@ -11,8 +11,7 @@ use kontena_core::id::Id;
 use kontena_core::rate_limit::RateLimit;
 use kontena_core::token::Digest;
 use kontena_core::vault::Vault;
-use kontena_store::api::{GridCounts, GridRow, Minted, Session};
-use kontena_store::{Failure, Store};
+use kontena_store::{Failure, GridCounts, GridRow, Minted, Store, VerifiedToken};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -42,7 +41,7 @@ type GridList = Arc<Vec<(GridRow, GridCounts)>>;
 
 /// The store, and what is kept beside it for the requests of this master.
 pub(crate) struct Resources {
-    pub(super) store: Store,
+    pub(in crate::http) store: Store,
     pub(super) vault: Option<Vault>,
     pub(super) sessions: Sessions,
     pub(super) provider: ProviderClient,
@@ -56,7 +55,7 @@ pub(crate) struct Resources {
 /// [`Resources`] whose tasks do not run yet.
 pub(crate) struct ResourceTasks {
     resources: Arc<Resources>,
-    sessions: Gatherer<Vec<Digest>, Arc<HashMap<Digest, Session>>>,
+    sessions: Gatherer<Vec<Digest>, Arc<HashMap<Digest, VerifiedToken>>>,
     grids: Gatherer<WhichGrids, GridList>,
     node_lists: Gatherer<Id, NodeLists>,
 }
@@ -103,7 +102,7 @@ impl Resources {
 
     /// A grid that the caller may access.
     pub(super) async fn grid(&self, caller: &Caller, name: &str) -> Result<GridRow, Refused> {
-        let grid = self.store.grid_resources().by_name(name).await?.ok_or_else(Refused::not_found)?;
+        let grid = self.store.grids().by_name(name).await?.ok_or_else(Refused::not_found)?;
         if caller.actor().may_access(grid.id) { Ok(grid) } else { Err(Refused::Denied) }
     }
 
@@ -126,7 +125,7 @@ impl Resources {
 
     /// How much is in one grid.
     pub(super) async fn counts(&self, grid: Id) -> Result<GridCounts, Refused> {
-        Ok(self.store.grid_resources().counts(&[grid]).await?.remove(&grid).unwrap_or_default())
+        Ok(self.store.grids().counts(&[grid]).await?.remove(&grid).unwrap_or_default())
     }
 
     /// Whether a client may make one more request to the token routes, of `allowed` a minute.
@@ -188,7 +187,7 @@ pub(super) fn is_encrypted(key: &str) -> bool {
 }
 
 fn ask_for_grids(store: &Store) -> Ask<WhichGrids, GridList> {
-    let grids = store.grid_resources();
+    let grids = store.grids();
     Box::new(move |questions: HashSet<WhichGrids>| {
         let grids = grids.clone();
         Box::pin(async move {

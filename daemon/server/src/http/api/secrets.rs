@@ -3,8 +3,7 @@
 use axum::extract::State;
 use axum::http::StatusCode;
 use kontena_core::input::{NewSecret, SecretChange};
-use kontena_store::Failure;
-use kontena_store::api::{GridRow, SecretRow, ServiceReference, Used};
+use kontena_store::{Failure, GridRow, SecretRow, ServiceReference, Used};
 use kontena_wire::api;
 use serde::Deserialize;
 use serde_json::{Map, Value};

@@ -6,8 +6,7 @@ use std::time::Duration;
 
 use kontena_core::token::{Digest, Digester, OriginalSalt, is_access_token};
 use kontena_core::vault::Vault;
-use kontena_store::Store;
-use kontena_store::api::Session;
+use kontena_store::{Store, VerifiedToken};
 use serde_json::Value;
 use tokio::sync::{OnceCell, Semaphore};
 
@@ -22,7 +21,7 @@ const COMPUTED_AT_ONCE: usize = 1;
 const TURN_WITHIN: Duration = Duration::from_secs(5);
 const SALT: &str = "server.salt";
 
-type Found = Arc<HashMap<Digest, Session>>;
+type Found = Arc<HashMap<Digest, VerifiedToken>>;
 
 /// Verifies tokens.
 #[derive(Clone)]
@@ -70,7 +69,7 @@ impl Sessions {
     }
 
     /// The session of an access token, valid or expired.
-    pub(super) async fn verify(&self, token: &str) -> Result<Option<Session>, Refused> {
+    pub(super) async fn verify(&self, token: &str) -> Result<Option<VerifiedToken>, Refused> {
         if !is_access_token(token) {
             return Ok(None);
         }
@@ -102,7 +101,7 @@ impl Sessions {
         Ok(digests)
     }
 
-    async fn find(&self, digests: Vec<Digest>) -> Result<Option<Session>, Refused> {
+    async fn find(&self, digests: Vec<Digest>) -> Result<Option<VerifiedToken>, Refused> {
         let found = self.gather.ask(digests.clone()).await?;
         Ok(digests.iter().find_map(|digest| found.get(digest).cloned()))
     }

@@ -4,7 +4,7 @@ use axum::extract::State;
 use axum::http::StatusCode;
 use kontena_core::access::Role;
 use kontena_core::form::{Form, Invalid, text};
-use kontena_store::api::{Granted, UserRow};
+use kontena_store::{Granted, UserRow};
 use kontena_wire::api;
 use serde::Deserialize;
 

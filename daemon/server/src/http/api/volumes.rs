@@ -5,8 +5,7 @@ use std::collections::HashMap;
 use axum::extract::State;
 use kontena_core::id::Id;
 use kontena_core::input::NewVolume;
-use kontena_store::Failure;
-use kontena_store::api::{GridRow, ServiceReference, Used, VolumeInstance, VolumeRow};
+use kontena_store::{Failure, GridRow, ServiceReference, Used, VolumeInstance, VolumeRow};
 use kontena_wire::api;
 use serde::Deserialize;
 

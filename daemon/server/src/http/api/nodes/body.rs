@@ -1,17 +1,14 @@
 //! A node as clients see it.
 
-use std::net::Ipv4Addr;
-
+use kontena_core::agents::node::{self, NodeStatus, label};
 use kontena_core::id::Id;
-use kontena_store::api::{GridRow, NodeRow};
+use kontena_store::{GridRow, NodeDetails};
 use kontena_wire::api;
 use serde_json::{Map, Value};
 
 use crate::http::api::answer::time;
 use crate::http::api::grids::{logs, stats};
 
-/// Nodes without this label are in the region `default`.
-const REGION: &str = "region=";
 /// What is shown of the last measurement.
 const USAGE: [&str; 5] = ["memory", "load", "filesystem", "usage", "cpu"];
 
@@ -20,7 +17,7 @@ pub(super) struct Neighbours<'a>(Vec<(Id, &'a str, Option<&'a str>, Option<&'a s
 
 impl<'a> Neighbours<'a> {
     /// From all nodes of a grid.
-    pub(super) fn of(rows: &'a [NodeRow]) -> Self {
+    pub(super) fn of(rows: &'a [NodeDetails]) -> Self {
         let mut nodes: Vec<_> = rows
             .iter()
             .map(|row| (row.id, region(row), row.private_ip.as_deref(), row.public_ip.as_deref()))
@@ -30,7 +27,7 @@ impl<'a> Neighbours<'a> {
     }
 
     /// Private addresses within the region, public ones beyond.
-    fn seen_by(&self, row: &NodeRow) -> Vec<String> {
+    fn seen_by(&self, row: &NodeDetails) -> Vec<String> {
         let own = region(row);
         let mut addresses: Vec<&str> = Vec::with_capacity(self.0.len());
         let mut seen = std::collections::HashSet::with_capacity(self.0.len());
@@ -47,22 +44,16 @@ impl<'a> Neighbours<'a> {
     }
 }
 
-fn region(row: &NodeRow) -> &str {
-    row.labels.iter().find_map(|label| label.strip_prefix(REGION)).unwrap_or("default")
+fn region(row: &NodeDetails) -> &str {
+    label(&row.labels, "region").unwrap_or("default")
 }
 
-fn status(row: &NodeRow) -> &'static str {
-    match (row.node_id.is_some(), row.connected, row.updated) {
-        (false, ..) => "created",
-        (true, false, _) => "offline",
-        (true, true, false) => "connecting",
-        (true, true, true) if row.availability == "drain" => "drain",
-        (true, true, true) => "online",
-    }
+fn status(row: &NodeDetails) -> &'static str {
+    NodeStatus::of(row.node_id.is_some(), row.connected, row.updated, row.availability == "drain").name()
 }
 
 /// Why the agent of a node is not there.
-pub(super) fn disconnection(row: &NodeRow) -> String {
+pub(super) fn disconnection(row: &NodeDetails) -> String {
     let Some((opened, code, reason)) = &row.last_connection else {
         return "Websocket is not connected".to_owned();
     };
@@ -81,23 +72,21 @@ pub(super) fn disconnection(row: &NodeRow) -> String {
 
 /// The node's own address in the grid's network.
 fn overlay_ip(grid: &GridRow, number: i64) -> String {
-    let base = grid.subnet.split('/').next().and_then(|base| base.parse::<Ipv4Addr>().ok());
-    let number = u32::try_from(number).unwrap_or(0);
-    base.map(|base| Ipv4Addr::from_bits(base.to_bits() | number).to_string()).unwrap_or_default()
+    u8::try_from(number).ok().and_then(|number| node::overlay_ip(&grid.subnet, number)).unwrap_or_default()
 }
 
 fn plugins(drivers: &[(String, Option<String>)]) -> Vec<api::NodePlugin> {
     drivers.iter().cloned().map(|(name, version)| api::NodePlugin { name, version }).collect()
 }
 
-fn usage(row: &NodeRow) -> Option<Map<String, Value>> {
+fn usage(row: &NodeDetails) -> Option<Map<String, Value>> {
     let shown = USAGE.iter().filter_map(|key| Some(((*key).to_owned(), row.latest_stats.get(*key)?.clone())));
     let usage: Map<String, Value> = shown.collect();
     (!usage.is_empty()).then_some(usage)
 }
 
 /// A node among its neighbours.
-pub(super) fn node(grid: &GridRow, row: &NodeRow, neighbours: &Neighbours<'_>) -> api::Node {
+pub(super) fn node(grid: &GridRow, row: &NodeDetails, neighbours: &Neighbours<'_>) -> api::Node {
     api::Node {
         id: format!("{}/{}", grid.name, row.name),
         node_id: row.node_id.clone(),

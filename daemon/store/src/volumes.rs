@@ -1,0 +1,125 @@
+//! `volumes` and `volume_instances`.
+
+use std::collections::HashMap;
+
+use kontena_core::id::Id;
+use kontena_core::input::NewVolume;
+use mongodb::bson::{Document, doc};
+use serde_json::{Map, Value};
+
+use crate::client::Store;
+use crate::command::Failure;
+use crate::document::{Read, from_json, oid, oids};
+use crate::service_references::named;
+use crate::table::Table;
+
+const VOLUMES: &str = "volumes";
+
+/// A volume.
+#[derive(Clone, Debug, PartialEq)]
+pub struct VolumeRow {
+    /// Its id.
+    pub id: Id,
+    /// Unique in its grid.
+    pub name: String,
+    /// `instance`, `stack` or `grid`.
+    pub scope: String,
+    /// Of the engine.
+    pub driver: String,
+    /// Of the driver.
+    pub driver_opts: Map<String, Value>,
+    /// Milliseconds since 1970.
+    pub created_at: i64,
+    /// Milliseconds since 1970.
+    pub updated_at: i64,
+}
+
+/// A volume on a node.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VolumeInstance {
+    /// Of the engine.
+    pub name: String,
+    /// The node's name.
+    pub node: String,
+}
+
+/// The collections.
+#[derive(Clone, Debug)]
+pub struct Volumes {
+    rows: Table,
+    instances: Table,
+    nodes: Table,
+}
+
+impl Store {
+    /// Volumes.
+    #[must_use]
+    pub fn volumes(&self) -> Volumes {
+        let table = |name| Table::new(self.database(), name);
+        Volumes { rows: table(VOLUMES), instances: table("volume_instances"), nodes: table("host_nodes") }
+    }
+}
+
+impl Volumes {
+    /// All of a grid, the oldest first.
+    pub async fn of_grid(&self, grid: Id) -> Result<Vec<VolumeRow>, Failure> {
+        let rows = self.rows.all(doc! { "grid_id": oid(grid) }, doc! { "_id": 1 }).await?;
+        rows.iter().map(parse).collect()
+    }
+
+    /// One by its name.
+    pub async fn by_name(&self, grid: Id, name: &str) -> Result<Option<VolumeRow>, Failure> {
+        let filter = doc! { "grid_id": oid(grid), "name": name };
+        self.rows.one(filter).await?.as_ref().map(parse).transpose()
+    }
+
+    /// Where volumes are, by volume.
+    pub async fn instances(&self, volumes: &[Id]) -> Result<HashMap<Id, Vec<VolumeInstance>>, Failure> {
+        let filter = doc! { "volume_id": { "$in": oids(volumes.iter().copied()) } };
+        let rows = self.instances.all(filter, doc! { "_id": 1 }).await?;
+        let nodes = named(&self.nodes, rows.iter().filter_map(|row| row.id("host_node_id"))).await?;
+        let mut instances: HashMap<Id, Vec<VolumeInstance>> = HashMap::new();
+        for row in &rows {
+            let Some(volume) = row.id("volume_id") else { continue };
+            // What was on a node that is gone is gone.
+            let Some(node) = row.id("host_node_id").and_then(|id| nodes.get(&id)) else { continue };
+            let instance = VolumeInstance { name: row.text_or_empty("name"), node: node.clone() };
+            instances.entry(volume).or_default().push(instance);
+        }
+        Ok(instances)
+    }
+
+    /// Declares a volume; [`Failure::Duplicate`] if the name is taken.
+    pub async fn create(&self, grid: Id, volume: &NewVolume) -> Result<VolumeRow, Failure> {
+        let NewVolume { name, scope, driver, driver_opts } = volume;
+        // In a database with old duplicates there is no index to refuse it.
+        if self.by_name(grid, name).await?.is_some() {
+            return Err(Failure::Duplicate);
+        }
+        let opts: Document =
+            driver_opts.iter().map(|(key, value)| (key.replace('.', "|"), from_json(value))).collect();
+        let fields = doc! {
+            "driver_opts": opts, "name": name, "scope": scope, "driver": driver, "grid_id": oid(grid),
+        };
+        parse(&self.rows.insert(fields).await?)
+    }
+
+    /// Removes a volume. Whether there was one.
+    pub async fn remove(&self, volume: Id) -> Result<bool, Failure> {
+        self.rows.remove(doc! { "_id": oid(volume) }).await
+    }
+}
+
+fn parse(row: &Document) -> Result<VolumeRow, Failure> {
+    let created_at = row.time("created_at").unwrap_or_default();
+    let opts = row.object("driver_opts");
+    Ok(VolumeRow {
+        id: row.own_id()?,
+        name: row.text_or_empty("name"),
+        scope: row.text_or_empty("scope"),
+        driver: row.text_or_empty("driver"),
+        driver_opts: opts.into_iter().map(|(key, value)| (key.replace('|', "."), value)).collect(),
+        created_at,
+        updated_at: row.time("updated_at").unwrap_or(created_at),
+    })
+}
