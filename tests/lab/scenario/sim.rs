@@ -1,5 +1,7 @@
 //! The simulator: many seeds to search for a broken promise, or one to look at it.
 
+use std::io::IsTerminal as _;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use anyhow::{Result, bail};
@@ -41,16 +43,27 @@ fn replay(seed: u64) -> Result<()> {
     Ok(())
 }
 
+/// One line that is written over on a terminal; elsewhere, such as in a log, one line for each tenth.
+fn tell(Progress { done, of, failed }: Progress, tenths_told: &AtomicU64) {
+    let line = format!("{done} of {of} seeds, {failed} broke a promise");
+    let tenths = done * 10 / of.max(1);
+    if std::io::stderr().is_terminal() {
+        eprint!("\r{line}{}", if done == of { "\n" } else { "" });
+    } else if tenths_told.fetch_max(tenths, Ordering::Relaxed) < tenths {
+        eprintln!("{line}");
+    }
+}
+
 fn search(from: u64, seeds: u64) -> Report {
     let threads = std::thread::available_parallelism().map_or(1, std::num::NonZero::get);
     let mut report = Report::new("sim", json!({ "from": from, "seeds": seeds, "threads": threads }));
     let begun = Instant::now();
+    let tenths_told = AtomicU64::new(0);
     let Summary { seeds, failed, failures, stats } =
-        run_many(from..from.saturating_add(seeds), threads, |Progress { done, of, failed }| {
-            eprint!("\r{done} of {of} seeds, {failed} broke a promise");
+        run_many(from..from.saturating_add(seeds), threads, |progress| {
+            tell(progress, &tenths_told);
             true
         });
-    eprintln!();
     for failure in &failures {
         println!("seed {}: {:?}", failure.seed, failure.violations);
         println!("  cargo lab sim --seed {}", failure.seed);
