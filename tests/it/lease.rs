@@ -134,7 +134,10 @@ async fn without_a_majority_nothing_is_certain_and_what_was_unknown_can_come_tru
         let renewed = tokio::time::timeout(limit, party.renew(term)).await;
         assert!(!matches!(renewed, Ok(Answer::Applied | Answer::Refused)), "{renewed:?}");
         let looked = tokio::time::timeout(limit, party.execute(Command::Look)).await;
-        assert!(!matches!(looked, Ok(Answer::Seen(_))), "a look is linearizable: {looked:?}");
+        let Ok(Answer::Seen(Some(looked))) = looked else {
+            anyhow::bail!("a look waits for nobody: {looked:?}")
+        };
+        assert_eq!(looked.version, before, "a look shows what a majority has");
         assert!(asked.elapsed() < 3 * limit);
     }
     for secondary in &secondaries {

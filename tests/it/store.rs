@@ -146,12 +146,15 @@ impl Party {
 
     /// Creates the lease if need be, and takes it.
     pub(crate) async fn take(&self) -> Term {
-        if self.look().await.is_none() {
-            self.execute(Command::Create).await;
-        }
-        let seen = self.look().await;
-        assert!(seen.is_some(), "there is no lease");
-        let observed = seen.map(|lease| lease.version).unwrap_or_default();
+        let deadline = Instant::now() + LIMIT;
+        // What was created shows when a majority has it.
+        let observed = loop {
+            match self.look().await {
+                Some(lease) => break lease.version,
+                None => self.execute(Command::Create).await,
+            };
+            assert!(Instant::now() < deadline, "there is no lease");
+        };
         assert_eq!(self.acquire(observed).await, Answer::Applied);
         observed.term.next()
     }

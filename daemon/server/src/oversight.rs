@@ -101,25 +101,36 @@ impl Oversight for Overseer {
 #[derive(Debug, Default)]
 struct Stillness {
     now: Duration,
-    seen: HashMap<&'static str, (u64, Duration)>,
+    seen: HashMap<&'static str, Seen>,
+}
+
+/// A counter, as the last look found it.
+#[derive(Clone, Copy, Debug)]
+struct Seen {
+    value: u64,
+    since: Duration,
+    looked: Duration,
 }
 
 impl Stillness {
-    /// Begins a look at monotonic time `now`.
+    /// Begins a look at monotonic time `now`. What the look before did not find is not the same when it is found
+    /// again: a duty that was ended with its term is not the one of the next term.
     fn look(&mut self, now: Duration) {
-        if now.saturating_sub(self.now) > GAP_LIMIT {
-            self.seen.clear();
-        }
+        let before = self.now;
+        let proves = now.saturating_sub(before) <= GAP_LIMIT;
+        self.seen.retain(|_, seen| proves && seen.looked == before);
         self.now = now;
     }
 
     /// For how long the counter of this name has had this value.
     fn of(&mut self, name: &'static str, value: u64) -> Duration {
-        let (last, since) = self.seen.entry(name).or_insert((value, self.now));
-        if *last != value {
-            (*last, *since) = (value, self.now);
+        let now = self.now;
+        let seen = self.seen.entry(name).or_insert(Seen { value, since: now, looked: now });
+        if seen.value != value {
+            (seen.value, seen.since) = (value, now);
         }
-        self.now.saturating_sub(*since)
+        seen.looked = now;
+        now.saturating_sub(seen.since)
     }
 
     fn forget(&mut self) {
@@ -159,6 +170,18 @@ mod tests {
         stillness.look(at(100));
         stillness.of("a", 7);
         stillness.look(at(60_000));
+        assert_eq!(stillness.of("a", 7), Duration::ZERO);
+    }
+
+    #[test]
+    fn what_was_gone_in_between_begins_anew() {
+        let mut stillness = Stillness::default();
+        for ms in [500, 1000] {
+            stillness.look(at(ms));
+            stillness.of("a", 7);
+        }
+        stillness.look(at(1500));
+        stillness.look(at(2000));
         assert_eq!(stillness.of("a", 7), Duration::ZERO);
     }
 

@@ -16,6 +16,7 @@ use secrecy::{ExposeSecret, SecretString};
 use thiserror::Error;
 
 use crate::command::{Failure, millis};
+use crate::primaries::Primaries;
 use crate::{
     Bus, Containers, HostNodes, LeaderHistory, Masters, OriginalLock, Pods, Sentinel, ServiceInstances,
     Telemetry, VolumeInstances,
@@ -127,6 +128,7 @@ impl CommandCounter {
 pub struct Store {
     client: Client,
     database: Database,
+    primaries: Primaries,
 }
 
 impl Store {
@@ -143,6 +145,8 @@ impl Store {
         let name = options.default_database.clone().ok_or(ConnectionError::NoDatabase)?;
         options.app_name.get_or_insert_with(|| APP_NAME.to_owned());
         options.command_event_handler = Some(counter.handler());
+        let primaries = Primaries::default();
+        options.sdam_event_handler = Some(primaries.handler());
         options.write_concern = Some(WriteConcern::builder().w(Acknowledgment::Majority).build());
         options.read_concern = Some(ReadConcern::majority());
         match purpose {
@@ -168,7 +172,12 @@ impl Store {
         let client =
             Client::with_options(options).map_err(|error| ConnectionError::Uri(error.to_string()))?;
         let database = client.database(&name);
-        Ok(Self { client, database })
+        Ok(Self { client, database, primaries })
+    }
+
+    /// The primaries that this client has followed.
+    pub(crate) fn primaries(&self) -> &Primaries {
+        &self.primaries
     }
 
     /// The masters' heartbeats.
@@ -247,7 +256,7 @@ impl Store {
 
     /// Ends the client's connections and background tasks; waits for them at most for `limit`.
     pub async fn close(self, limit: Duration) {
-        let Self { client, database } = self;
+        let Self { client, database, primaries: _ } = self;
         drop(database);
         // What is still open after the limit ends with the process.
         let _ended_in_time = tokio::time::timeout(limit, client.shutdown().immediate(true)).await;

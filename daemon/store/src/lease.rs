@@ -4,6 +4,7 @@
 //! write that matched nothing is `Refused`. Times in the document come from the database's clock, are for
 //! people only, and decide nothing.
 
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
 use kontena_core::election::{
@@ -16,6 +17,7 @@ use mongodb::bson::{Bson, Document, doc};
 use crate::client::Store;
 use crate::command::{Failure, counter, find_first, stored, write};
 use crate::fence;
+use crate::primaries::Primaries;
 use crate::session::SessionId;
 
 pub(crate) const LEASES: &str = "leases";
@@ -37,17 +39,33 @@ pub struct LeaseParty {
 pub struct MongoLease {
     database: Database,
     party: LeaseParty,
+    primaries: Primaries,
+    /// How many primaries there had been at the last look.
+    looked: AtomicU64,
 }
 
 impl MongoLease {
     /// The lease in `store`, on behalf of `party`.
     #[must_use]
     pub fn new(store: &Store, party: LeaseParty) -> Self {
-        Self { database: store.database().clone(), party }
+        let primaries = store.primaries().clone();
+        Self { database: store.database().clone(), party, primaries, looked: AtomicU64::new(0) }
     }
 
+    /// What a majority has. It may be older than what stands there now, which costs nothing but a refused
+    /// acquire: a version that was committed was sent before it was seen, so silence that is counted from its
+    /// sight never ends before its holder's time, and who takes the lease names the version that must still be
+    /// the last. A linearizable read would wait for a majority to take a write. That takes up to a heartbeat of
+    /// the members while one of them, cut off, is still believed in, and a follower would count no silence then.
+    ///
+    /// A primary that lost its majority goes on to show what it had, while its successor is elected: the first
+    /// look at another primary counts for nothing, so that the holder has all of its time to renew there.
     async fn look(&self, limit: Duration) -> Result<Option<Lease>, Failure> {
-        let found = find_first(&self.database, LEASES, doc! { "_id": LEADER }, "linearizable", limit).await?;
+        let found = find_first(&self.database, LEASES, doc! { "_id": LEADER }, "majority", limit).await?;
+        let primaries = self.primaries.seen();
+        if self.looked.swap(primaries, Ordering::SeqCst) != primaries {
+            return Err(Failure::unknown("the first look at a primary"));
+        }
         found.as_ref().map(parse).transpose()
     }
 

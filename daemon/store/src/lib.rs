@@ -28,6 +28,7 @@ mod masters;
 mod opaque;
 mod original_lock;
 mod pod_sources;
+mod primaries;
 mod probe;
 mod registries;
 mod requirements;

@@ -18,41 +18,47 @@ const MASTER: (&str, &str) = ("kontena", "the-password-of-the-masters");
 /// Adds what measuring needs to the unit, and nothing else.
 const DROP_IN: &str = "/etc/systemd/system/kontena-master.service.d/lab.conf";
 
-/// The package under test.
+/// The packages under test, as `packaging/build` leaves them.
 #[derive(Clone, Debug)]
 pub(crate) struct Packages {
+    directory: PathBuf,
     pub(crate) deb: PathBuf,
 }
 
 impl Packages {
-    /// The one that was built last.
+    /// Those that were built last.
     pub(crate) fn find(directory: &Path) -> Result<Self> {
-        let entries = std::fs::read_dir(directory)
-            .with_context(|| format!("{} does not exist: run packaging/build", directory.display()))?;
-        let deb = entries.flatten().map(|entry| entry.path()).find(|path| {
-            let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
-            name.starts_with("kontena-master_")
-                && path.extension().is_some_and(|extension| extension == "deb")
-        });
-        Ok(Self {
-            deb: deb
-                .with_context(|| format!("no package in {}: run packaging/build", directory.display()))?,
-        })
+        Ok(Self { directory: directory.to_owned(), deb: package(directory, "kontena-master_", "deb")? })
+    }
+
+    /// The same program as a package of a higher version, as an upgrade brings it.
+    pub(crate) fn newer(&self) -> Result<PathBuf> {
+        package(&self.directory.join("newer"), "kontena-master_", "deb")
+    }
+
+    /// The .rpm of the same program.
+    pub(crate) fn rpm(&self) -> Result<PathBuf> {
+        package(&self.directory, "kontena-master-", "rpm")
+    }
+
+    /// The same of a higher version.
+    pub(crate) fn newer_rpm(&self) -> Result<PathBuf> {
+        package(&self.directory.join("newer"), "kontena-master-", "rpm")
     }
 }
 
-impl Packages {
-    /// The same program as a package of a higher version, as an upgrade brings it.
-    pub(crate) fn newer(&self) -> Result<PathBuf> {
-        let directory = self.deb.parent().context("a package without a directory")?.join("newer");
-        let entries = std::fs::read_dir(&directory)
-            .with_context(|| format!("{} does not exist: run packaging/build", directory.display()))?;
-        let found = entries
-            .flatten()
-            .map(|entry| entry.path())
-            .find(|path| path.extension().is_some_and(|extension| extension == "deb"));
-        found.with_context(|| format!("no package in {}: run packaging/build", directory.display()))
-    }
+/// The package in a directory whose name begins so, goes on with its version, and ends so.
+fn package(directory: &Path, prefix: &str, extension: &str) -> Result<PathBuf> {
+    let entries = std::fs::read_dir(directory)
+        .with_context(|| format!("{} does not exist: run packaging/build", directory.display()))?;
+    let found = entries.flatten().map(|entry| entry.path()).find(|path| {
+        let name = path.file_name().map(|name| name.to_string_lossy().into_owned()).unwrap_or_default();
+        let version = name
+            .strip_prefix(prefix)
+            .is_some_and(|rest| rest.starts_with(|first: char| first.is_ascii_digit()));
+        version && path.extension().is_some_and(|found| found == extension)
+    });
+    found.with_context(|| format!("no {prefix}*.{extension} in {}: run packaging/build", directory.display()))
 }
 
 /// What the driver of a scenario needs to know.

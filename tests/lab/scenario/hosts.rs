@@ -1,6 +1,10 @@
 //! Real systemd hosts: three, each with a master from the package and a member of the database, broken in every way
 //! that hosts break.
 
+mod clocks;
+mod rpm;
+mod upgrade;
+
 use std::path::PathBuf;
 use std::process::Stdio;
 use std::time::Duration;
@@ -16,7 +20,7 @@ use tokio::process::{Child, Command};
 use tokio::time::sleep;
 
 use crate::clock;
-use crate::hosts::{COUNT, Cluster, Load, Packages, Script, UNIT, address, push_and_install, set_up};
+use crate::hosts::{COUNT, Cluster, Packages, Script, UNIT, set_up};
 use crate::report::Report;
 
 /// What the loss of a leader may cost beyond the ttl.
@@ -46,6 +50,8 @@ enum Fault {
     Freeze,
     /// The three are upgraded one by one, and back, under API load.
     Upgrade,
+    /// The .rpm is installed, upgraded and erased on one of them.
+    Rpm,
     /// One master with a wall clock that jumps, or a clock that is too slow or too fast.
     Clocks,
 }
@@ -122,7 +128,7 @@ async fn drive(arguments: Hosts, script: Script, packages: &Packages) -> Result<
             continue;
         }
         let rounds = match (full, fault) {
-            (_, Fault::Upgrade | Fault::Clocks) => 1,
+            (_, Fault::Upgrade | Fault::Rpm | Fault::Clocks) => 1,
             (true, Fault::Kill) => 20,
             (true, _) => 10,
             (false, _) => rounds,
@@ -130,8 +136,9 @@ async fn drive(arguments: Hosts, script: Script, packages: &Packages) -> Result<
         for round in 1..=rounds {
             eprintln!("{fault:?}, round {round} of {rounds}");
             let outcome = match fault {
-                Fault::Upgrade => upgrade(&mut cluster, packages, &mut report).await,
-                Fault::Clocks => clocks(&mut cluster, &mut report).await,
+                Fault::Upgrade => upgrade::upgrade(&mut cluster, packages, &mut report).await,
+                Fault::Rpm => rpm::rpm(&mut cluster, packages).await,
+                Fault::Clocks => clocks::clocks(&mut cluster, &mut report).await,
                 _ => lose_leader(&mut cluster, *fault, &mut report).await,
             };
             if let Err(error) = outcome {
@@ -173,7 +180,7 @@ async fn lose_leader(cluster: &mut Cluster, fault: Fault, report: &mut Report) -
         Fault::Cut => script.run(&["cut", &number]).await.map(drop)?,
         Fault::CutDatabase => script.shell(host, CUT_DATABASE).await.map(drop)?,
         Fault::Freeze => script.run(&["freeze", &number]).await.map(drop)?,
-        Fault::Upgrade | Fault::Clocks => bail!("{fault:?} loses no leader"),
+        Fault::Upgrade | Fault::Rpm | Fault::Clocks => bail!("{fault:?} loses no leader"),
     }
     let (next, leaderless) = cluster.leaderless(term, at).await?;
     // A gap is one of the database's elections, or it is the ordinary pace of writing.
@@ -196,7 +203,7 @@ async fn lose_leader(cluster: &mut Cluster, fault: Fault, report: &mut Report) -
             sleep((at + 3 * TTL_DEFAULT).saturating_sub(clock::now())).await;
             script.run(&["thaw", &number]).await.map(drop)?;
         }
-        Fault::Kill | Fault::HungLease | Fault::HungDuties | Fault::Upgrade | Fault::Clocks => {}
+        Fault::Kill | Fault::HungLease | Fault::HungDuties | Fault::Upgrade | Fault::Rpm | Fault::Clocks => {}
     }
     if let Some(mut hang) = hang {
         hang.wait().await?;
@@ -245,6 +252,7 @@ fn sample(fault: Fault) -> &'static str {
         Fault::CutDatabase => "cut_database_leaderless_ms",
         Fault::Freeze => "freeze_leaderless_ms",
         Fault::Upgrade => "upgrade_leaderless_ms",
+        Fault::Rpm => "rpm_leaderless_ms",
         Fault::Clocks => "clocks_leaderless_ms",
     }
 }
@@ -253,7 +261,7 @@ fn sample(fault: Fault) -> &'static str {
 fn bound(fault: Fault, stopped: Duration) -> Duration {
     let silent = TTL_DEFAULT + MARGIN;
     match fault {
-        Fault::Kill | Fault::Upgrade | Fault::Clocks => MARGIN,
+        Fault::Kill | Fault::Upgrade | Fault::Rpm | Fault::Clocks => MARGIN,
         Fault::HungLease => silent.min(WATCHDOG + Duration::from_secs(1)),
         // A runtime that stands still for a ttl, seen at the next look.
         Fault::HungDuties => TTL_DEFAULT + Duration::from_secs(1) + MARGIN,
@@ -275,92 +283,4 @@ fn journal_says(fault: Fault) -> Option<&'static str> {
         Fault::HungDuties => Some("does not stand for 60s"),
         _ => None,
     }
-}
-
-/// Upgrades the three one by one, the leader last, then goes back; then one is purged.
-async fn upgrade(cluster: &mut Cluster, packages: &Packages, report: &mut Report) -> Result<()> {
-    let newer = packages.newer()?;
-    let masters: Vec<_> = (1..=COUNT).map(address).collect();
-    let load = Load::start(&masters, &cluster.access.token).await?;
-    for deb in [&newer, &packages.deb] {
-        let (leader, _) = cluster.settled().await?;
-        let mut order: Vec<_> = (1..=COUNT).filter(|host| *host != leader).collect();
-        order.push(leader);
-        for host in order {
-            let (_, term) = cluster.settled().await?;
-            let at = clock::now();
-            push_and_install(&cluster.script, host, deb).await?;
-            if host == leader {
-                let (next, _) = cluster.leaderless(term, at).await?;
-                eprintln!("  the leader was replaced, term {next}");
-            }
-        }
-    }
-    cluster.settled().await?;
-    let (answered, failed) = load.stop();
-    eprintln!("  {answered} calls answered, {failed} failed");
-    ensure!(answered > 0, "no call was answered");
-    report.sample("upgrade_calls", f64::from(u32::try_from(answered).unwrap_or(u32::MAX)));
-    report.violations("failed_calls", failed);
-    purge(cluster, packages).await
-}
-
-/// Purging leaves nothing but the user; afterwards the host is set up again.
-async fn purge(cluster: &mut Cluster, packages: &Packages) -> Result<()> {
-    let (leader, _) = cluster.settled().await?;
-    let host = (1..=COUNT).find(|host| *host != leader).context("there is one host only")?;
-    let script = cluster.script.clone();
-    let kept = script.shell(host, "cat /etc/kontena/master.toml").await?;
-    script.shell(host, "DEBIAN_FRONTEND=noninteractive apt-get purge -y kontena-master").await?;
-    let left = "ls -d /etc/kontena/master.toml /usr/bin/kontena-master /run/kontena-master /etc/default/kontena-master";
-    let (found, listed) = script.try_shell(host, left).await?;
-    ensure!(
-        !found && !listed.lines().any(|line| line.starts_with('/')),
-        "left behind by the purge:\n{listed}"
-    );
-    script.write(host, "/etc/kontena/master.toml", 0o640, &kept).await?;
-    // With a configuration that is valid, the installation starts it.
-    push_and_install(&script, host, &packages.deb).await?;
-    script
-        .shell(host, "chown root:kontena /etc/kontena/master.toml; systemctl restart kontena-master")
-        .await?;
-    cluster.settled().await.map(drop)
-}
-
-/// A master whose clocks are off must neither lose nor take the lease for it.
-async fn clocks(cluster: &mut Cluster, report: &mut Report) -> Result<()> {
-    const WRONG: [(&str, &str); 3] = [
-        ("-1h", "its wall clock an hour behind"),
-        ("+0 x0.97", "its clocks 3 % slow"),
-        ("+0 x1.03", "its clocks 3 % fast"),
-    ];
-    const DROP_IN: &str = "/etc/systemd/system/kontena-master.service.d/clock.conf";
-    for (faked, words) in WRONG {
-        let (host, _) = cluster.settled().await?;
-        eprintln!("  host {host} with {words}");
-        let text = format!(
-            "[Service]\nEnvironment=LD_PRELOAD=/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1\n\
-             Environment=\"FAKETIME={faked}\" FAKETIME_DONT_RESET=1 DONT_FAKE_MONOTONIC={}\n",
-            u8::from(faked == "-1h")
-        );
-        cluster.script.write(host, DROP_IN, 0o644, &text).await?;
-        cluster.script.shell(host, "systemctl daemon-reload; systemctl restart kontena-master").await?;
-        // It leads itself once, and follows once.
-        for leads in [false, true] {
-            let (leader, _) = cluster.settled().await?;
-            if (leader == host) != leads {
-                cluster.script.shell(leader, "kontena-master step-down").await?;
-            }
-            let (leader, term) = cluster.settled().await?;
-            sleep(5 * TTL_DEFAULT).await;
-            let (after, later) = cluster.settled().await?;
-            eprintln!("    host {leader} leads, term {term}; later host {after}, term {later}");
-            report.violations("false_takeovers", later - term);
-        }
-        cluster
-            .script
-            .shell(host, &format!("rm {DROP_IN}; systemctl daemon-reload; systemctl restart kontena-master"))
-            .await?;
-    }
-    cluster.settled().await.map(drop)
 }

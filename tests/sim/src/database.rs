@@ -1,8 +1,8 @@
 //! The database: one lease, one fence, and the rules of the real store's writes.
 //!
 //! The primary applies a write at once, and it is acknowledged when a majority of the members has it. A new
-//! primary may lack what no majority had. Reads of the lease are linearizable: they show what the primary has,
-//! and are answered when a majority has all that they show.
+//! primary may lack what no majority had. Reads of the lease show what a majority has, also on a primary that has
+//! lost its own without noticing.
 
 use std::collections::VecDeque;
 use std::time::Duration;
@@ -74,7 +74,7 @@ impl Database {
         let before = self.head();
         let Some(lease) = before.lease else {
             return match command {
-                Command::Look => Answer::Seen(None),
+                Command::Look => Answer::Seen(self.committed.lease),
                 Command::Create => {
                     let term = self.committed.fence.unwrap_or_default();
                     let version = Version { term, seq: 0 };
@@ -90,7 +90,7 @@ impl Database {
             ..lease
         };
         let after = match *command {
-            Command::Look => return Answer::Seen(Some(lease)),
+            Command::Look => return Answer::Seen(self.committed.lease),
             Command::Acquire { observed, term, ttl } => {
                 let by_term_alone = self.sabotage == Sabotage::AcquireByTermAlone;
                 let matches =

@@ -159,11 +159,20 @@ impl World {
         if !self.database.primary {
             return self.without_primary(call);
         }
-        let Call { ask, holder, .. } = &self.network.calls[call];
-        let (ask, holder) = (ask.clone(), *holder);
+        let Call { ask, holder, process, .. } = &self.network.calls[call];
+        let (ask, holder, process) = (ask.clone(), *holder, *process);
         let host = self.host_of(call);
         let position = self.database.head_position();
         let reply = match ask {
+            Ask::Lease(Command::Look) => {
+                let looked_at =
+                    std::mem::replace(&mut self.processes[process].looked_at, self.database.reign);
+                if looked_at != self.database.reign {
+                    return self.answer(call, Reply::Lease(Answer::Unknown));
+                }
+                let seen = self.database.execute(&Command::Look, holder, self.hosts[host].ttl);
+                return self.answer(call, Reply::Lease(seen));
+            }
             Ask::Lease(command) => {
                 Reply::Lease(self.database.execute(&command, holder, self.hosts[host].ttl))
             }

@@ -55,6 +55,8 @@ pub(crate) struct Process {
     /// How often the driver read its clocks.
     pub(crate) reads: Arc<AtomicU64>,
     hinted: bool,
+    /// The primary of its last look.
+    pub(crate) looked_at: u64,
     /// Waits that did not end, with their ends in monotonic time.
     pub(crate) sleeps: Vec<(u64, Duration)>,
     under_way: [u32; 2],
@@ -77,6 +79,7 @@ impl Process {
             ready: Arc::new(ready),
             reads: Arc::default(),
             hinted: false,
+            looked_at: 0,
             sleeps: Vec::new(),
             under_way: [0; 2],
             parked: Vec::new(),

@@ -9,7 +9,8 @@ use super::{Lease, Term, Version};
 /// [`Timing`](super::Timing) limit passed; at most one is under way per [`Lane`].
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub enum Command {
-    /// Read the lease with linearizable concern.
+    /// Read the lease as a majority has it. What is read may be older than what stands there; but the first look
+    /// at another primary than that of the last look is `Unknown`.
     Look,
     /// Insert a lease that nobody holds, with the term of the fence, unless there is one.
     Create,

@@ -1,0 +1,57 @@
+//! The packages come and go under API load, and nobody who calls notices.
+
+use anyhow::{Context, Result, ensure};
+
+use crate::clock;
+use crate::hosts::{COUNT, Cluster, Load, Packages, address, push_and_install};
+use crate::report::Report;
+
+/// Upgrades the three one by one, the leader last, then goes back; then one is purged.
+pub(super) async fn upgrade(cluster: &mut Cluster, packages: &Packages, report: &mut Report) -> Result<()> {
+    let newer = packages.newer()?;
+    let masters: Vec<_> = (1..=COUNT).map(address).collect();
+    let load = Load::start(&masters, &cluster.access.token).await?;
+    for deb in [&newer, &packages.deb] {
+        let (leader, _) = cluster.settled().await?;
+        let mut order: Vec<_> = (1..=COUNT).filter(|host| *host != leader).collect();
+        order.push(leader);
+        for host in order {
+            let (_, term) = cluster.settled().await?;
+            let at = clock::now();
+            push_and_install(&cluster.script, host, deb).await?;
+            if host == leader {
+                let (next, _) = cluster.leaderless(term, at).await?;
+                eprintln!("  the leader was replaced, term {next}");
+            }
+        }
+    }
+    cluster.settled().await?;
+    let (answered, failed) = load.stop();
+    eprintln!("  {answered} calls answered, {failed} failed");
+    ensure!(answered > 0, "no call was answered");
+    report.sample("upgrade_calls", f64::from(u32::try_from(answered).unwrap_or(u32::MAX)));
+    report.violations("failed_calls", failed);
+    purge(cluster, packages).await
+}
+
+/// Purging leaves nothing but the user; afterwards the host is set up again.
+async fn purge(cluster: &mut Cluster, packages: &Packages) -> Result<()> {
+    let (leader, _) = cluster.settled().await?;
+    let host = (1..=COUNT).find(|host| *host != leader).context("there is one host only")?;
+    let script = cluster.script.clone();
+    let kept = script.shell(host, "cat /etc/kontena/master.toml").await?;
+    script.shell(host, "DEBIAN_FRONTEND=noninteractive apt-get purge -y kontena-master").await?;
+    let left = "ls -d /etc/kontena/master.toml /usr/bin/kontena-master /run/kontena-master /etc/default/kontena-master";
+    let (found, listed) = script.try_shell(host, left).await?;
+    ensure!(
+        !found && !listed.lines().any(|line| line.starts_with('/')),
+        "left behind by the purge:\n{listed}"
+    );
+    script.write(host, "/etc/kontena/master.toml", 0o640, &kept).await?;
+    // With a configuration that is valid, the installation starts it.
+    push_and_install(&script, host, &packages.deb).await?;
+    script
+        .shell(host, "chown root:kontena /etc/kontena/master.toml; systemctl restart kontena-master")
+        .await?;
+    cluster.settled().await.map(drop)
+}
