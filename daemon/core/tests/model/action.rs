@@ -111,6 +111,8 @@ pub(crate) enum Fate {
     AnswerDelayed,
     /// It takes effect, and is answered with an error that says nothing about that.
     Unknown,
+    /// It is answered with what stood there before the last change.
+    Stale,
 }
 
 /// Whether the requests that a process has just made have left it.
@@ -269,6 +271,9 @@ fn of_call(world: &World, slot: usize, lane: Lane, actions: &mut Vec<Action>) {
         actions.push(Action::Free(slot));
     }
     let left = world.left;
+    if looks && left.allows(left.stale) && world.database.former.is_some() {
+        actions.push(Action::Serve(slot, lane, Fate::Stale));
+    }
     if left.allows(left.lost) {
         if urgent {
             actions.push(Action::Serve(slot, lane, Fate::RequestLost));

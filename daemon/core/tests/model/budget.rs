@@ -23,6 +23,9 @@ pub(crate) struct Budget {
     pub(crate) retimes: u8,
     /// Hints that the lease may have changed. No fault, but they shift the times of the looks.
     pub(crate) hints: u8,
+    /// Looks that show what stood there before the last change: on a primary that has lost its majority, or at
+    /// what a majority has.
+    pub(crate) stale: u8,
     /// Transactions of leaders that overlap with the raise of the fence to a higher term.
     pub(crate) transactions: u8,
 }
@@ -42,6 +45,7 @@ impl Budget {
         pauses: 1,
         restarts: 1,
         outages: 1,
+        stale: 0,
         renounces: 0,
         retimes: 0,
         hints: 0,
@@ -65,6 +69,7 @@ impl Budget {
             &mut self.pauses,
             &mut self.restarts,
             &mut self.outages,
+            &mut self.stale,
         ] {
             *kind = (*kind).min(self.faults);
         }

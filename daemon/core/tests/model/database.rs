@@ -13,6 +13,8 @@ use crate::setting::Setting;
 pub(crate) struct Database {
     /// The lease, once somebody inserted it.
     pub(crate) lease: Option<Lease>,
+    /// What stood there before the last change, as long as a look may still show it.
+    pub(crate) former: Option<Lease>,
     /// The holder's wall clock at the last renewal, in ticks from the true time of now. Only the rules that
     /// trust it keep it, so that it does not tell states apart otherwise.
     pub(crate) renewed_at: i32,
@@ -56,6 +58,7 @@ impl Database {
     pub(crate) fn empty() -> Self {
         Self {
             lease: None,
+            former: None,
             renewed_at: 0,
             fence: Term(0),
             transactions: [None; 2],
@@ -71,6 +74,7 @@ impl Database {
 
     /// Makes a command of the lease lane and answers it.
     pub(crate) fn execute(&mut self, setting: Setting, holder: HolderId, command: &Command) -> Answer {
+        let before = self.lease;
         let made = match *command {
             Command::Look => return Answer::Seen(self.lease),
             Command::Create => self.create(setting.timing().ttl),
@@ -83,6 +87,9 @@ impl Database {
             }
             Command::Raise { .. } => false,
         };
+        if made {
+            self.former = before;
+        }
         if made { Answer::Applied } else { Answer::Refused }
     }
 
@@ -146,11 +153,12 @@ impl Database {
 
     /// Releases by holder id alone and ends the holder's session, as whoever buries a dead process does.
     pub(crate) fn bury(&mut self, holder: HolderId) {
-        let term = self.term();
-        if self.replace(holder, term, |lease| Lease { holder: None, ..lease })
-            && let Some(place) = place(term)
-        {
-            self.transactions[place] = None;
+        let (term, before) = (self.term(), self.lease);
+        if self.replace(holder, term, |lease| Lease { holder: None, ..lease }) {
+            self.former = before;
+            if let Some(place) = place(term) {
+                self.transactions[place] = None;
+            }
         }
     }
 

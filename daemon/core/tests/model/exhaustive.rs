@@ -102,6 +102,10 @@ fn every_property_holds_in_every_state() {
         LeaseModel::new(Rules::Production, 8, Budget { renounces: 1, ..Budget::any(1) }),
     );
     total.visit(
+        "any 2 faults in one run, looks that show what was before among them",
+        LeaseModel::new(Rules::Production, 8, Budget { stale: 2, ..Budget::any(2) }),
+    );
+    total.visit(
         "2 hints, and any 1 fault",
         LeaseModel::new(Rules::Production, 20, Budget { hints: 2, ..Budget::any(1) }),
     );

@@ -240,7 +240,7 @@ fn renumber(world: &mut World) {
 }
 
 fn each_version(world: &mut World, visit: &mut impl FnMut(&mut Version)) {
-    if let Some(lease) = &mut world.database.lease {
+    for lease in [&mut world.database.lease, &mut world.database.former].into_iter().flatten() {
         visit(&mut lease.version);
     }
     for master in world.masters.iter_mut() {

@@ -135,7 +135,7 @@ impl World {
 
     /// Gives holders other names, wherever they stand.
     pub(crate) fn rename(&mut self, name: &impl Fn(HolderId) -> HolderId) {
-        if let Some(lease) = &mut self.database.lease {
+        for lease in [&mut self.database.lease, &mut self.database.former].into_iter().flatten() {
             lease.holder = lease.holder.map(name);
         }
         for master in self.masters.iter_mut() {

@@ -79,6 +79,9 @@ pub(crate) fn happen(world: &mut World, setting: Setting, action: Action) {
             step(world, setting, slot, Input::Retime(other));
         }
     }
+    if world.left.stale == 0 {
+        world.database.former = None;
+    }
     world.note_acting(setting);
 }
 
@@ -120,6 +123,7 @@ fn serve(world: &mut World, setting: Setting, slot: usize, lane: Lane, fate: Fat
     }
     match fate {
         Fate::Answered | Fate::Unknown => {}
+        Fate::Stale => spend(&mut world.left.stale, &mut world.left.faults),
         Fate::RequestLost | Fate::AnswerLost => spend(&mut world.left.lost, &mut world.left.faults),
         Fate::RequestDelayed | Fate::AnswerDelayed => spend(&mut world.left.delayed, &mut world.left.faults),
     }
@@ -135,7 +139,7 @@ fn serve(world: &mut World, setting: Setting, slot: usize, lane: Lane, fate: Fat
             }
             return;
         }
-        Fate::Answered | Fate::AnswerLost | Fate::AnswerDelayed | Fate::Unknown => {}
+        Fate::Answered | Fate::AnswerLost | Fate::AnswerDelayed | Fate::Unknown | Fate::Stale => {}
     }
     let renews = lane == Lane::Lease
         && matches!(world.masters[slot].command(), Command::Acquire { .. } | Command::Renew { .. });
@@ -144,6 +148,9 @@ fn serve(world: &mut World, setting: Setting, slot: usize, lane: Lane, fate: Fat
         world.database.renewed_at = world.masters[slot].aside.wall_ahead;
     }
     let reply = match (reply, fate) {
+        (Some(Reply::Lease(Answer::Seen(_))), Fate::Stale) => {
+            Reply::Lease(Answer::Seen(world.database.former))
+        }
         (Some(reply), Fate::Answered | Fate::AnswerDelayed) => reply,
         (Some(Reply::Lease(_)), Fate::Unknown) => {
             spend(&mut world.left.unknown, &mut world.left.faults);
