@@ -23,8 +23,8 @@ use crate::clock;
 use crate::hosts::{COUNT, Cluster, Packages, Script, UNIT, set_up};
 use crate::report::Report;
 
-/// What the loss of a leader may cost beyond the ttl.
-const MARGIN: Duration = Duration::from_millis(500);
+/// A longer time without a write is one of the database's elections, or worse.
+const PACE: Duration = Duration::from_millis(500);
 /// `WatchdogSec=` of the unit.
 const WATCHDOG: Duration = Duration::from_secs(5);
 /// Of the database's own elections: its default costs ten seconds without any leader.
@@ -70,6 +70,10 @@ pub(crate) struct Hosts {
     /// The table of the documentation: 20 kills, 10 rounds of the others.
     #[arg(long)]
     full: bool,
+    /// What the loss of a leader may cost beyond the ttl, in milliseconds. More than the default is for machines that
+    /// do something else as well.
+    #[arg(long, default_value_t = 500, value_name = "MS")]
+    margin: u64,
     /// Leave the hosts as they are, to look at them (tests/hosts/hosts help).
     #[arg(long)]
     keep: bool,
@@ -112,13 +116,14 @@ async fn go_inside(script: &Script, json: bool) -> Result<()> {
 }
 
 async fn drive(arguments: Hosts, script: Script, packages: &Packages) -> Result<Report> {
-    let Hosts { packages: _, rounds, only, full, keep: _, inside: _ } = arguments;
+    let Hosts { packages: _, rounds, only, full, margin, keep: _, inside: _ } = arguments;
+    let margin = Duration::from_millis(margin);
     let access = set_up(&script, packages).await?;
     let mut cluster = Cluster::watch(script, access).await?;
     let began = clock::now();
     cluster.settled().await?;
     eprintln!("three masters after {:.1} s", clock::now().saturating_sub(began).as_secs_f64());
-    let settings = json!({ "rounds": rounds, "full": full, "ttl_ms": TTL_DEFAULT.as_millis(), "only": only });
+    let settings = json!({ "rounds": rounds, "full": full, "ttl_ms": TTL_DEFAULT.as_millis(), "margin_ms": margin.as_millis(), "only": only });
     let mut report = Report::new("hosts", settings);
     for name in ["false_takeovers", "too_late", "failed_calls"] {
         report.violations(name, 0);
@@ -139,7 +144,7 @@ async fn drive(arguments: Hosts, script: Script, packages: &Packages) -> Result<
                 Fault::Upgrade => upgrade::upgrade(&mut cluster, packages, &mut report).await,
                 Fault::Rpm => rpm::rpm(&mut cluster, packages).await,
                 Fault::Clocks => clocks::clocks(&mut cluster, &mut report).await,
-                _ => lose_leader(&mut cluster, *fault, &mut report).await,
+                _ => lose_leader(&mut cluster, *fault, margin, &mut report).await,
             };
             if let Err(error) = outcome {
                 return Err(error.context(cluster.logs().await).context(format!("{fault:?}, round {round}")));
@@ -151,7 +156,12 @@ async fn drive(arguments: Hosts, script: Script, packages: &Packages) -> Result<
 }
 
 /// Breaks the leader, waits for the next one, mends what was broken.
-async fn lose_leader(cluster: &mut Cluster, fault: Fault, report: &mut Report) -> Result<()> {
+async fn lose_leader(
+    cluster: &mut Cluster,
+    fault: Fault,
+    margin: Duration,
+    report: &mut Report,
+) -> Result<()> {
     let (host, term) = cluster.settled().await?;
     let script = cluster.script.clone();
     let number = host.to_string();
@@ -184,10 +194,10 @@ async fn lose_leader(cluster: &mut Cluster, fault: Fault, report: &mut Report) -
     }
     let (next, leaderless) = cluster.leaderless(term, at).await?;
     // A gap is one of the database's elections, or it is the ordinary pace of writing.
-    let gap = cluster.writable.longest_gap(at, clock::now()).filter(|gap| gap.length > MARGIN);
+    let gap = cluster.writable.longest_gap(at, clock::now()).filter(|gap| gap.length > PACE);
     let stopped = gap.map_or(Duration::ZERO, |gap| gap.end.saturating_sub(at));
     report.sample(sample(fault), leaderless);
-    let bound = bound(fault, stopped);
+    let bound = bound(fault, stopped, margin);
     eprintln!(
         "  term {term} of host {host} lost, term {next} acts after {leaderless:.0} ms (the database took no writes \
          until {} ms; allowed {} ms)",
@@ -221,9 +231,10 @@ async fn lose_leader(cluster: &mut Cluster, fault: Fault, report: &mut Report) -
     Ok(())
 }
 
-/// The daemon's own packets to the database vanish, those of the host's database member do not.
+/// All packets to the database vanish, but for those of the host's own database member. (A rule for the daemon's
+/// packets would let those pass that the kernel sends again after the daemon closed the connection.)
 const CUT_DATABASE: &str = "nft add table inet lab; nft 'add chain inet lab out { type filter hook output priority 0; }'; \
-     nft add rule inet lab out meta skuid kontena tcp dport 27017 drop";
+     nft add rule inet lab out meta skuid mongodb accept; nft add rule inet lab out tcp dport 27017 drop";
 const HEAL_DATABASE: &str = "nft delete table inet lab";
 
 /// Stops the threads of this name for twice the time of the watchdog; returns when they stand still.
@@ -258,16 +269,16 @@ fn sample(fault: Fault) -> &'static str {
 }
 
 /// How long nobody may be in charge, if the database took no writes for so long after the fault.
-fn bound(fault: Fault, stopped: Duration) -> Duration {
-    let silent = TTL_DEFAULT + MARGIN;
+fn bound(fault: Fault, stopped: Duration, margin: Duration) -> Duration {
+    let silent = TTL_DEFAULT + margin;
     match fault {
-        Fault::Kill | Fault::Upgrade | Fault::Rpm | Fault::Clocks => MARGIN,
+        Fault::Kill | Fault::Upgrade | Fault::Rpm | Fault::Clocks => margin,
         Fault::HungLease => silent.min(WATCHDOG + Duration::from_secs(1)),
         // A runtime that stands still for a ttl, seen at the next look.
-        Fault::HungDuties => TTL_DEFAULT + Duration::from_secs(1) + MARGIN,
+        Fault::HungDuties => TTL_DEFAULT + Duration::from_secs(1) + margin,
         // A gap between two looks begins the count of silence anew.
         Fault::PowerLoss | Fault::Cut | Fault::CutDatabase | Fault::Freeze => {
-            if stopped > MARGIN {
+            if stopped > PACE {
                 stopped + silent
             } else {
                 silent
