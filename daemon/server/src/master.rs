@@ -303,8 +303,9 @@ impl Master {
             Observer::new(id, &feed, &leadership, &picture, &statuses, main.leader_history());
         tasks.spawn(observer.run(cancel.clone()));
 
-        let resources = Resources::over(&main, &settings, serving.clone()).map_err(RunError::Client)?;
-        let resources = resources.start(tasks, cancel);
+        let resources =
+            Resources::over(&main, &settings, serving.clone(), tasks).map_err(RunError::Client)?;
+        let resources = resources.start(cancel);
         let api = Api {
             id,
             settings: Arc::clone(&settings),

@@ -10,6 +10,7 @@ use serde::Deserialize;
 
 use super::answer::{Nothing, created, ok};
 use super::caller::{Caller, Deed};
+use super::notices::grid_changed;
 use super::refused::{Refused, Reply};
 use super::submitted::{At, Submitted};
 use crate::http::Api;
@@ -111,6 +112,7 @@ pub(super) async fn update(
     }
     let changed = api.resources.store.grids().update(grid.id, &change).await?;
     let grid = changed.ok_or_else(Refused::not_found)?;
+    grid_changed(&api, grid.id);
     let deed = Deed {
         event: "update",
         resource_type: "Grid",

@@ -50,6 +50,8 @@ pub(crate) struct Resources {
     rate: Mutex<RateLimit<IpAddr>>,
     /// Ends when this master stops, so that followed logs end with it.
     pub(super) stopping: CancellationToken,
+    /// What goes on when its client has left, and what clients talk to for long.
+    pub(super) tasks: TaskTracker,
 }
 
 /// [`Resources`] whose tasks do not run yet.
@@ -62,7 +64,8 @@ pub(crate) struct ResourceTasks {
 
 impl ResourceTasks {
     /// Starts the tasks, which end with `cancel`; what they serve can be used from now on.
-    pub(crate) fn start(self, tasks: &TaskTracker, cancel: &CancellationToken) -> Arc<Resources> {
+    pub(crate) fn start(self, cancel: &CancellationToken) -> Arc<Resources> {
+        let tasks = &self.resources.tasks;
         tasks.spawn(self.sessions.run(cancel.clone()));
         tasks.spawn(self.grids.run(cancel.clone()));
         tasks.spawn(self.node_lists.run(cancel.clone()));
@@ -76,6 +79,7 @@ impl Resources {
         store: &Store,
         settings: &Settings,
         stopping: CancellationToken,
+        tasks: &TaskTracker,
     ) -> Result<ResourceTasks, reqwest::Error> {
         let (sessions, session_task) =
             Sessions::new(store, settings.vault.clone(), settings.token_digester.clone());
@@ -90,6 +94,7 @@ impl Resources {
             node_lists,
             rate: Mutex::new(RateLimit::new(RATE_WINDOW)),
             stopping,
+            tasks: tasks.clone(),
         };
         let resources = Arc::new(resources);
         Ok(ResourceTasks { resources, sessions: session_task, grids: grid_task, node_lists: node_task })

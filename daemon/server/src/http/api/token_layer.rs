@@ -19,8 +19,12 @@ use super::refused::{OAuth, Refused, bad_token, render};
 use crate::clock::SystemClock;
 use crate::http::{Admission, Api};
 
-/// How long any request may take until its answer begins.
+/// How long a request may take until its answer begins.
 const ANSWER_WITHIN: Duration = Duration::from_secs(25);
+/// The same, where an engine may have to work for it.
+const ENGINE_ANSWER_WITHIN: Duration = Duration::from_secs(310);
+/// Where engines work.
+const ENGINES: &str = "/v1/containers/";
 /// Requests to the token routes that a client may make in a minute, on all masters together.
 const TOKEN_RATE: f64 = 60.0;
 const VERSION: HeaderName = HeaderName::from_static("x-kontena-version");
@@ -46,9 +50,7 @@ pub(super) async fn authenticate(
             if parts.method == Method::HEAD {
                 no_route(parts.uri.path())
             } else {
-                let request = Request::from_parts(parts, body);
-                let answered = tokio::time::timeout(ANSWER_WITHIN, next.run(request)).await;
-                answered.unwrap_or_else(|_| Refused::Busy.into_response())
+                carry_out(&api, Request::from_parts(parts, body), next).await
             }
         }
         Err(response) => *response,
@@ -56,10 +58,28 @@ pub(super) async fn authenticate(
     if let Some(oauth) = response.extensions_mut().remove::<OAuth>() {
         response = render(&oauth, &accepted);
     }
-    if let Ok(version) = HeaderValue::from_str(&api.settings.compat_version) {
+    if response.status() != StatusCode::SWITCHING_PROTOCOLS
+        && let Ok(version) = HeaderValue::from_str(&api.settings.compat_version)
+    {
         response.headers_mut().insert(VERSION, version);
     }
     response
+}
+
+/// What changes something is carried out to its end, audit entry and messages to agents included, though its client
+/// may have left meanwhile.
+async fn carry_out(api: &Api, request: Request, next: Next) -> Response {
+    let engine = request.uri().path().starts_with(ENGINES);
+    let within = if engine { ENGINE_ANSWER_WITHIN } else { ANSWER_WITHIN };
+    let reads = request.method() == Method::GET;
+    let answering = next.run(request);
+    let answered = if reads {
+        tokio::time::timeout(within, answering).await.ok()
+    } else {
+        let task = api.resources.tasks.spawn(answering);
+        tokio::time::timeout(within, task).await.ok().and_then(Result::ok)
+    };
+    answered.unwrap_or_else(|| Refused::Busy.into_response())
 }
 
 /// 404 without a body, of the type that the original gives it.

@@ -4,6 +4,7 @@ use kontena_core::agents::node::{self, NodeStatus, label};
 use kontena_core::id::Id;
 use kontena_store::{GridRow, NodeDetails};
 use kontena_wire::api;
+use kontena_wire::rpc::{self, loose};
 use serde_json::{Map, Value};
 
 use crate::http::api::answer::time;
@@ -68,6 +69,24 @@ pub(super) fn disconnection(row: &NodeDetails) -> String {
     let at = jiff::Timestamp::from_millisecond(at).map(|at| at.strftime("%Y-%m-%d %H:%M:%S UTC").to_string());
     let reason = reason.as_deref().unwrap_or_default();
     format!("Websocket {how} at {} with code {code}: {reason}", at.unwrap_or_default())
+}
+
+/// How a connected node does, by what its agent says of its etcd.
+pub(super) fn health(grid: &GridRow, row: &NodeDetails, answer: &rpc::Value) -> api::NodeHealth {
+    api::NodeHealth {
+        id: format!("{}/{}", grid.name, row.name),
+        name: row.name.clone(),
+        node_number: row.node_number,
+        initial_member: row.node_number <= grid.initial_size,
+        status: status(row).to_owned(),
+        connected_at: row.connected_at.map(time),
+        disconnected_at: row.disconnected_at.map(time),
+        connected: row.connected,
+        etcd_health: api::EtcdHealth {
+            health: loose::get(answer, "health").and_then(loose::flag),
+            error: loose::text_at(answer, "error"),
+        },
+    }
 }
 
 /// The node's own address in the grid's network.
