@@ -1,8 +1,10 @@
 //! The original's API, as its command line uses it.
 
 mod answer;
+mod break_glass;
 mod caller;
 mod certificates;
+mod compress;
 mod config;
 mod container_logs;
 mod containers;
@@ -34,8 +36,9 @@ mod volumes;
 use axum::routing::{MethodRouter, any, delete, get, post, put};
 use axum::{Router, middleware};
 
+pub(super) use break_glass::make_admin_token;
 pub(crate) use resources::Resources;
-pub(super) use token_layer::bearer;
+pub(super) use token_layer::{bearer, client_address};
 
 use super::{Admission, Api};
 

@@ -24,7 +24,7 @@ use super::refused::{Refused, Reply};
 use super::submitted::{At, Submitted};
 use crate::agents::CallError;
 use crate::http::Api;
-use body::{Neighbours, node};
+use body::{neighbours, node};
 
 const GRID_TOKEN: &str = "kontena-grid-token";
 
@@ -58,7 +58,7 @@ pub(super) fn ask_for_lists(store: &Store) -> Ask<Id, NodeLists> {
             let mut lists = HashMap::with_capacity(ids.len());
             for grid in grids.list(Some(&ids)).await? {
                 let rows = nodes.of_grid(grid.id).await?;
-                let neighbours = Neighbours::of(&rows);
+                let neighbours = neighbours(&rows);
                 let body =
                     api::Nodes { nodes: rows.iter().map(|row| node(&grid, row, &neighbours)).collect() };
                 if let Ok(bytes) = encode(&body) {
@@ -247,5 +247,5 @@ fn may_update(caller: &Caller, grid: &GridRow) -> Result<(), Refused> {
 /// One node, which is shown with the addresses of the others.
 async fn alone(api: &Api, grid: &GridRow, row: &NodeDetails) -> Result<api::Node, Refused> {
     let rows = api.resources.store.host_nodes().of_grid(grid.id).await?;
-    Ok(node(grid, row, &Neighbours::of(&rows)))
+    Ok(node(grid, row, &neighbours(&rows)))
 }

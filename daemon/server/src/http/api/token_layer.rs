@@ -15,6 +15,7 @@ use kontena_core::clock::Clock;
 
 use super::answer::{HTML, JSON, typed};
 use super::caller::{Caller, Client};
+use super::compress;
 use super::refused::{OAuth, Refused, bad_token, render};
 use crate::clock::SystemClock;
 use crate::http::{Admission, Api};
@@ -44,6 +45,7 @@ pub(super) async fn authenticate(
         .into_iter()
         .filter_map(|name| Some((name.clone(), headers.get(name)?.clone())))
         .collect();
+    let gzip = compress::accepts(headers);
     let mut response = match identify(&api, admission, &parts).await {
         Ok(client) => {
             parts.extensions.insert(client);
@@ -63,7 +65,7 @@ pub(super) async fn authenticate(
     {
         response.headers_mut().insert(VERSION, version);
     }
-    response
+    if gzip { compress::compressed(response).await } else { response }
 }
 
 /// What changes something is carried out to its end, audit entry and messages to agents included, though its client
@@ -153,7 +155,7 @@ pub(in crate::http) fn bearer(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// Who sent the request, as far as proxies are trusted to say so.
-fn client_address(api: &Api, request: &Parts) -> IpAddr {
+pub(in crate::http) fn client_address(api: &Api, request: &Parts) -> IpAddr {
     let peer = request.extensions.get::<ConnectInfo<SocketAddr>>();
     let mut address =
         peer.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |ConnectInfo(peer)| peer.ip().to_canonical());
