@@ -49,6 +49,15 @@ impl AdminClient {
         Ok(Self { http: builder.build()?, base, token: admin_token, runtime })
     }
 
+    /// The master on this host, over its administration socket only.
+    pub(crate) fn local(path: &Path) -> anyhow::Result<Self> {
+        let socket = config::load(path)?.admin_socket;
+        if !socket.exists() {
+            bail!("there is no {}: this works on a host with a running kontena-master", socket.display());
+        }
+        Self::find(path, &Connection { url: None })
+    }
+
     /// The same administrator, asking another master.
     pub(crate) fn redirect(self, base: String) -> anyhow::Result<Self> {
         let http = reqwest::Client::builder().timeout(TIMEOUT).no_proxy().build()?;

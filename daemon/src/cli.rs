@@ -33,6 +33,9 @@ pub(crate) enum Command {
     StepDown(StepDown),
     /// Take a master out of service: it leads no more and is not ready, until it is restarted.
     Drain(Drain),
+    /// Make an access token over the administration socket of this host, when nobody can log in any more.
+    #[command(subcommand)]
+    Token(Token),
     /// Collect what helps to find a fault into an archive, without any secret.
     Bundle(Bundle),
     /// Give back the lease of a master whose process is dead. Run by the service manager after each end.
@@ -75,6 +78,22 @@ pub(crate) struct Drain {
     /// Even if no other master could take over.
     #[arg(long)]
     pub(crate) force: bool,
+}
+
+#[derive(Debug, Subcommand)]
+pub(crate) enum Token {
+    /// Print a new access token of the user "admin". It is shown once; `kontena master login --token` takes it.
+    Create(CreateToken),
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct CreateToken {
+    /// With all rights. There is no other kind yet.
+    #[arg(long, required = true)]
+    pub(crate) admin: bool,
+    /// After how many seconds it expires. By default never.
+    #[arg(long, value_name = "SECONDS")]
+    pub(crate) expires_in: Option<u32>,
 }
 
 #[derive(Debug, Args)]

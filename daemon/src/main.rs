@@ -13,12 +13,13 @@ mod reload;
 mod run;
 mod status;
 mod telemetry;
+mod token;
 
 use std::process::ExitCode;
 
 use clap::Parser;
 
-use crate::cli::{Cli, Command};
+use crate::cli::{Cli, Command, Token};
 
 /// What sysexits(3) has for a configuration that cannot be used. The service manager does not try again then.
 const EX_CONFIG: u8 = 78;
@@ -38,6 +39,7 @@ fn main() -> ExitCode {
         Command::Status(status) if status.check => return status::check(&cli.config, &status),
         Command::Status(status) => status::status(&cli.config, &status),
         Command::Drain(drain) => status::drain(&cli.config, &drain),
+        Command::Token(Token::Create(create)) => token::create(&cli.config, &create),
         Command::Bundle(bundle) => bundle::bundle(&cli.config, &bundle),
         Command::Generate(generate) => generate::generate(&generate),
         Command::StepDown(step_down) => status::step_down(&cli.config, &step_down),

@@ -6,6 +6,7 @@ use mongodb::bson::{Document, doc};
 use reqwest::Method;
 use serde_json::json;
 
+use crate::host::{Host, Reports};
 use crate::routes::{self, Scene};
 use crate::world::{Request, World};
 
@@ -18,6 +19,7 @@ const STREAMED: &str = "leases";
 async fn every_query_of_the_api_goes_by_an_index() -> Result<()> {
     let world = World::new().await?;
     let scene = Scene::set(&world).await?;
+    let _host = Host::connect(&world, 0, "token-of-main", Reports::All).await?;
     world.outside().run_command(doc! { "profile": 2 }).await?;
     for route in routes::all(&scene) {
         for case in route.cases {

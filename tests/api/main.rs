@@ -1,8 +1,13 @@
 //! The original's API over real HTTP: real masters, a real database, and what was recorded of the original.
 
+mod administration;
+mod commands;
 mod concurrency;
+mod engines;
 mod explain;
+mod host;
 mod hostile;
+mod hygiene;
 mod provider;
 mod replay;
 mod routes;

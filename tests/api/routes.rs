@@ -2,6 +2,7 @@
 
 mod access;
 mod contract;
+mod engines;
 mod inside;
 mod scene;
 
@@ -12,6 +13,7 @@ use mongodb::bson::doc;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
 
+use crate::host::{Host, Reports};
 use crate::world::{Request, World};
 pub(crate) use scene::Scene;
 
@@ -101,10 +103,11 @@ impl Route {
     }
 }
 
-/// All routes, for a scene that was set.
+/// All routes, for a scene that was set and a host that is connected.
 pub(crate) fn all(scene: &Scene) -> Vec<Route> {
     let mut routes = access::routes(scene);
     routes.extend(inside::routes(scene));
+    routes.extend(engines::routes(scene));
     routes
 }
 
@@ -112,6 +115,7 @@ pub(crate) fn all(scene: &Scene) -> Vec<Route> {
 async fn every_route_answers_and_refuses_as_the_contract_says() -> Result<()> {
     let world = World::new().await?;
     let scene = Scene::set(&world).await?;
+    let _host = Host::connect(&world, 0, "token-of-main", Reports::All).await?;
     let (mut counts, mut wrong) = (BTreeMap::new(), Vec::new());
     for Route { method, path, cases } in all(&scene) {
         for Case { kind, request, status, body } in cases {

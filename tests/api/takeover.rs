@@ -23,6 +23,9 @@ use crate::world::{Request, VAULT_IV, VAULT_KEY, World};
 const ADMIN: &str = "eda6402ffba41c40b496f9c25dc89d3e871b23c1a140edaeaaa095fd8c66eb5a";
 const REFRESH: &str = "3a1ccb4ef9b47bc501d0bfd2a3ad36d0818d19c522a40cfbb9c82ec89047981663ad79e7aff17ed3da542202a9d5261bd3e8a718a54cb07c1686afef41140343";
 
+/// What the original keeps in ring buffers.
+const CAPPED: [&str; 3] = ["container_logs", "event_logs", "host_node_stats"];
+
 fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/database")
 }
@@ -37,6 +40,9 @@ async fn restore(database: &Database) -> Result<()> {
         let name = path.file_stem().and_then(|name| name.to_str()).context("a name")?;
         let rows = fs::read_to_string(&path)?;
         let rows = rows.lines().map(extended_json::document);
+        if CAPPED.contains(&name) {
+            database.create_collection(name).capped(true).size(1 << 24).await?;
+        }
         database.collection::<Document>(name).insert_many(rows.collect::<Result<Vec<_>>>()?).await?;
     }
     let indexes: BTreeMap<String, Vec<Value>> =
@@ -73,6 +79,11 @@ async fn taken_over(
     world.join("heir").await?;
     world.acting().await?;
     Ok((world, before))
+}
+
+/// The recorded database with a master on it.
+pub(crate) async fn recorded() -> Result<World> {
+    Ok(taken_over(async |database| restore(database).await).await?.0)
 }
 
 #[tokio::test]

@@ -107,6 +107,14 @@ impl World {
         self.join_with(name, Some(proxy)).await
     }
 
+    /// Starts one more master, which has no vault key.
+    pub(crate) async fn join_bare(&mut self, name: &str) -> Result<()> {
+        let mut settings = Settings::new(name, &self.database.uri);
+        settings.environment = vec![("INITIAL_ADMIN_CODE", CODE.to_owned())];
+        self.masters.push(Master::start(settings).await?);
+        Ok(())
+    }
+
     async fn join_with(&mut self, name: &str, proxy: Option<&str>) -> Result<()> {
         let mut settings = Settings::new(name, &self.database.uri);
         settings.configuration = format!("[vault]\nkey = {VAULT_KEY:?}\niv = {VAULT_IV:?}\n");
@@ -225,6 +233,19 @@ impl World {
         let answer = builder.body(body).send().await.with_context(|| format!("{method} {path}"))?;
         let (status, headers) = (answer.status(), answer.headers().clone());
         Ok(Answer { status, headers, text: answer.text().await? })
+    }
+
+    /// The first chunk of an answer without an end.
+    pub(crate) async fn first_chunk(&self, request: Request) -> Result<String> {
+        let Request { method, path, token: _, headers, body } = request;
+        let mut builder = self.http.request(method, format!("{}{path}", self.masters[0].url())).body(body);
+        for (name, value) in headers {
+            builder = builder.header(name, value);
+        }
+        let mut answer = builder.send().await?;
+        ensure!(answer.status() == StatusCode::OK, "{path}: {}", answer.status());
+        let chunk = answer.chunk().await?.context("an end")?;
+        Ok(String::from_utf8(chunk.to_vec())?)
     }
 
     /// Logs in as the administrator, for the first and only time by its code.

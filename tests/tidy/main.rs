@@ -126,6 +126,61 @@ fn every_file_begins_by_saying_why_it_exists() {
     assert!(silent.is_empty(), "without a first line that starts with //!: {silent:#?}");
 }
 
+/// The modules that a file names, and the files that it names by their path.
+fn named_by(text: &str) -> (Vec<&str>, Vec<&str>) {
+    let modules = text.lines().filter_map(|line| {
+        let (before, name) = line.trim().strip_suffix(';')?.rsplit_once(' ')?;
+        let visibility = before.strip_suffix("mod")?.trim();
+        let known = visibility.is_empty() || visibility == "pub" || visibility.starts_with("pub(");
+        known.then_some(name)
+    });
+    let paths = text.lines().filter_map(|line| line.trim().strip_prefix("#[path = \"")?.strip_suffix("\"]"));
+    (modules.collect(), paths.collect())
+}
+
+/// Where a program, a library or a test begins, by the manifest beside it.
+fn is_root(path: &Path) -> bool {
+    let named_in_manifest = path.ancestors().skip(1).any(|directory| {
+        let manifest = fs::read_to_string(directory.join("Cargo.toml")).unwrap_or_default();
+        path.strip_prefix(directory)
+            .is_ok_and(|inside| manifest.contains(&format!("\"{}\"", inside.display())))
+    });
+    let name =
+        path.file_name().is_some_and(|name| name == "lib.rs" || name == "main.rs" || name == "build.rs");
+    // Each file right in these directories is a program of its own.
+    let parent = path
+        .parent()
+        .and_then(Path::file_name)
+        .is_some_and(|name| name == "examples" || name == "benches" || name == "tests" || name == "bin");
+    named_in_manifest || name || parent
+}
+
+#[test]
+fn every_file_is_named_by_a_module() {
+    let sources = sources();
+    let mut named = BTreeSet::new();
+    for path in &sources {
+        let text = fs::read_to_string(path).unwrap();
+        let directory = path.parent().unwrap();
+        let stem = path.file_stem().unwrap();
+        let own = if is_root(path) { directory.to_owned() } else { directory.join(stem) };
+        let (modules, paths) = named_by(&text);
+        named.extend(modules.into_iter().map(|module| own.join(format!("{module}.rs"))));
+        named.extend(paths.into_iter().map(|path| directory.join(path)));
+    }
+    let lost: Vec<&PathBuf> =
+        sources.iter().filter(|path| !is_root(path) && !named.contains(*path)).collect();
+    assert!(lost.is_empty(), "no mod names {lost:#?}");
+}
+
+#[test]
+fn modules_are_found_however_they_are_declared() {
+    let text = "mod one;\n    pub mod two;\npub(crate) mod three;\n// mod four;\nlet x = mod five;\n#[path = \"a/six.rs\"]\nmod six;\nmod seven {}\n";
+    let (modules, paths) = named_by(text);
+    assert_eq!(modules, ["one", "two", "three", "six"]);
+    assert_eq!(paths, ["a/six.rs"]);
+}
+
 #[test]
 fn nothing_but_the_rooms_stands_at_the_top() {
     for entry in fs::read_dir(root()).unwrap().flatten() {

@@ -8,6 +8,7 @@ pub mod access;
 pub mod agents;
 pub mod clock;
 pub mod election;
+pub mod exec;
 pub mod form;
 pub mod id;
 pub mod input;

@@ -12,6 +12,9 @@ const PREFIX: &str = "$hs256$";
 /// The bcrypt cost and version that the original's salt names, and the length of the whole salt.
 const SALT_LENGTH: usize = 29;
 
+/// The length of a key of digests, in bytes.
+pub const KEY_LENGTH: usize = 32;
+
 /// A digest as `access_tokens` stores it.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
 pub struct Digest(String);
@@ -27,7 +30,7 @@ impl Digest {
 /// Computes the digests of new tokens.
 #[derive(Clone)]
 pub struct Digester {
-    key: [u8; 32],
+    key: [u8; KEY_LENGTH],
 }
 
 impl fmt::Debug for Digester {
@@ -37,13 +40,11 @@ impl fmt::Debug for Digester {
 }
 
 impl Digester {
-    /// Keyed by the vault key. Without one the digest is that of a key everybody knows: the tokens hold 256 random
-    /// bits each, so that it protects them all the same.
+    /// Keyed by a secret that all masters share.
     #[must_use]
-    pub fn new(vault_key: Option<&[u8]>) -> Self {
-        let mut key = [0; 32];
-        let derived = Hkdf::<Sha256>::new(None, vault_key.unwrap_or_default())
-            .expand(b"kontena-master token digest 1", &mut key);
+    pub fn new(secret: &[u8]) -> Self {
+        let mut key = [0; KEY_LENGTH];
+        let derived = Hkdf::<Sha256>::new(None, secret).expand(b"kontena-master token digest 1", &mut key);
         // 32 bytes are below the function's limit of 8160.
         debug_assert!(derived.is_ok());
         Self { key }
@@ -135,7 +136,7 @@ mod tests {
 
     #[test]
     fn our_digest_depends_on_token_and_key() {
-        let (one, other) = (Digester::new(Some(b"one")), Digester::new(Some(b"other")));
+        let (one, other) = (Digester::new(b"one"), Digester::new(b"other"));
         assert_eq!(one.digest("token"), one.digest("token"));
         assert_ne!(one.digest("token"), one.digest("token2"));
         assert_ne!(one.digest("token"), other.digest("token"));

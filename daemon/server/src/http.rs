@@ -8,7 +8,9 @@ mod drain;
 mod events;
 mod health;
 mod metrics;
+mod serve;
 
+use std::ops::Deref;
 use std::sync::Arc;
 
 use axum::Router;
@@ -23,6 +25,7 @@ use tokio::sync::watch;
 
 pub use access::Admission;
 pub(crate) use api::Resources;
+pub(crate) use serve::serve;
 
 use crate::agents::{Agents, at_root};
 use crate::clock::SystemClock;
@@ -34,9 +37,12 @@ use crate::heartbeat::Picture;
 use crate::metrics::SharedMetrics;
 use crate::settings::{Settings, Tunables};
 
-/// What the handlers work with.
+/// What the handlers work with; cloned for each of them.
 #[derive(Clone)]
-pub(crate) struct Api {
+pub(crate) struct Api(Arc<Works>);
+
+/// All that [`Api`] gives access to.
+pub(crate) struct Works {
     pub(crate) id: HolderId,
     pub(crate) settings: Arc<Settings>,
     pub(crate) leadership: Leadership<SystemClock>,
@@ -56,6 +62,20 @@ pub(crate) struct Api {
     pub(crate) resources: Arc<Resources>,
 }
 
+impl From<Works> for Api {
+    fn from(works: Works) -> Self {
+        Self(Arc::new(works))
+    }
+}
+
+impl Deref for Api {
+    type Target = Works;
+
+    fn deref(&self) -> &Works {
+        &self.0
+    }
+}
+
 /// The routes for clients that came in by `admission`.
 pub(crate) fn router(api: Api, admission: Admission) -> Router {
     let administration = Router::new()
@@ -65,7 +85,15 @@ pub(crate) fn router(api: Api, admission: Admission) -> Router {
         .route("/v1/cluster/masters/{id}/drain", post(drain::drain))
         .route("/metrics", get(metrics::show))
         .route("/v1/cluster/agents", get(agents::list))
-        .route("/v1/cluster/agents/{node}/ping", post(agents::ping))
+        .route("/v1/cluster/agents/{node}/ping", post(agents::ping));
+    // Who holds a token already needs no way around tokens.
+    let administration = match admission {
+        Admission::AdminSocket => {
+            administration.route("/v1/cluster/admin-tokens", post(api::make_admin_token))
+        }
+        Admission::Network => administration,
+    };
+    let administration = administration
         .layer(middleware::from_fn_with_state((api.clone(), admission), access::administrators_only));
     let at_root = middleware::from_fn_with_state(api.agents.clone(), at_root);
     let router = Router::new()

@@ -6,7 +6,6 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use axum::Router;
 use kontena_core::election::{HolderId, Term};
 use kontena_store::{
     Authority, CommandCounter, ConnectionError, LeaseParty, LeaseWatch, Limits, Purpose, SessionId, Store,
@@ -27,7 +26,7 @@ use crate::election::{Leadership, Request, Requests};
 use crate::feed::{Feed, Observer};
 use crate::fitness::{self, Fitness};
 use crate::heartbeat::{Heartbeat, Picture};
-use crate::http::{self, Admission, Api, Resources};
+use crate::http::{self, Admission, Api, Resources, Works};
 use crate::lease_thread::{Ended, LeaseThread};
 use crate::metrics::SharedMetrics;
 use crate::oversight::{Overseer, RuntimeTicks, Watchdog};
@@ -68,9 +67,6 @@ pub enum RunError {
     /// The thread that holds the lease is gone.
     #[error("the lease thread has ended unexpectedly")]
     LeaseThread,
-    /// A listener failed.
-    #[error("the HTTP server has ended: {0}")]
-    Http(io::Error),
     /// No client for the authentication provider could be made.
     #[error("no HTTP client can be made: {0}")]
     Client(reqwest::Error),
@@ -168,19 +164,16 @@ impl Master {
         let Started { api, mut lease_thread, listeners, stores } = started;
         let agents = api.agents.clone();
         let (requests, draining) = (api.requests.clone(), api.draining.clone());
-        let (failed_sender, mut failed) = tokio::sync::mpsc::channel(2);
         let network = http::router(api.clone(), Admission::Network);
-        let served = serve_tcp(listeners.network, network, serving.clone());
-        tasks.spawn(report(served, failed_sender.clone()));
+        tasks.spawn(http::serve(listeners.network, network, serving.clone()));
         if let Some(admin) = listeners.admin {
             let router = http::router(api, Admission::AdminSocket);
-            tasks.spawn(report(serve_unix(admin, router, serving.clone()), failed_sender));
+            tasks.spawn(http::serve(admin, router, serving.clone()));
         }
 
         let outcome = tokio::select! {
             () = stop => Ok(()),
             _ = &mut lease_thread => Err(RunError::LeaseThread),
-            Some(error) = failed.recv() => Err(RunError::Http(error)),
         };
 
         // From here on others may lead. Requests in flight and new ones are still served for a while, since
@@ -303,9 +296,10 @@ impl Master {
             Observer::new(id, &feed, &leadership, &picture, &statuses, main.leader_history());
         tasks.spawn(observer.run(cancel.clone()));
 
-        let resources = Resources::over(&main, &settings, serving.clone()).map_err(RunError::Client)?;
-        let resources = resources.start(tasks, cancel);
-        let api = Api {
+        let resources =
+            Resources::over(&main, &settings, serving.clone(), tasks).map_err(RunError::Client)?;
+        let resources = resources.start(cancel);
+        let api = Api::from(Works {
             id,
             settings: Arc::clone(&settings),
             leadership,
@@ -323,7 +317,7 @@ impl Master {
             lease_sight,
             agents,
             resources,
-        };
+        });
         Ok(Started { api, lease_thread, listeners, stores: [main, streams] })
     }
 }
@@ -351,22 +345,6 @@ impl Authority for LeaseAuthority {
         if !self.requests.send(Request::Superseded(term)) {
             tracing::warn!(%term, "superseded, and the election does not take requests");
         }
-    }
-}
-
-async fn serve_tcp(listener: TcpListener, router: Router, serving: CancellationToken) -> io::Result<()> {
-    let router = router.into_make_service_with_connect_info::<SocketAddr>();
-    axum::serve(listener, router).with_graceful_shutdown(serving.cancelled_owned()).await
-}
-
-async fn serve_unix(listener: UnixListener, router: Router, serving: CancellationToken) -> io::Result<()> {
-    axum::serve(listener, router).with_graceful_shutdown(serving.cancelled_owned()).await
-}
-
-async fn report(served: impl Future<Output = io::Result<()>>, failed: tokio::sync::mpsc::Sender<io::Error>) {
-    if let Err(error) = served.await {
-        // The channel holds one error of each listener.
-        let _told = failed.try_send(error);
     }
 }
 

@@ -35,8 +35,8 @@ pub struct Settings {
     pub vault_proof: Option<String>,
     /// What encrypts and decrypts. None: without a vault.
     pub vault: Option<Vault>,
-    /// What finds tokens without storing them.
-    pub token_digester: Digester,
+    /// What finds tokens without storing them. None: by a key in the database.
+    pub token_digester: Option<Digester>,
     /// With what the administrator logs in for the first time. None: not until a token is made otherwise.
     pub initial_admin_code: Option<SecretString>,
     /// Who is believed to say where a request came from.

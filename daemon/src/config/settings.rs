@@ -105,7 +105,7 @@ pub(super) fn check(merged: Fragment, looked_in: &str) -> Result<Config, Vec<Fau
         fingerprint: fingerprint(vault_proof.as_deref()),
         vault_proof,
         vault: vault_key.map(|key| vault::Vault::new(key, vault_iv)),
-        token_digester: Digester::new(vault_key),
+        token_digester: vault_key.map(Digester::new),
         initial_admin_code,
         trusted_proxies,
         configuration_defaults: ConfigurationDefaults::default(),

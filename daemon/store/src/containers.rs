@@ -1,5 +1,7 @@
 //! The containers that agents report: `containers`.
 
+mod details;
+
 use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
@@ -14,6 +16,8 @@ use crate::command::{Failure, millis, write, write_each};
 use crate::document::{Read, oid, oids, whole};
 use crate::effect::{Effect, Statement};
 use crate::opaque;
+
+pub use details::ContainerDetails;
 
 pub(crate) const CONTAINERS: &str = "containers";
 const SERVICES: &str = "grid_services";

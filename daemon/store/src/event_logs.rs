@@ -9,7 +9,8 @@ use serde_json::{Map, Value};
 use crate::audit_logs::any_of;
 use crate::client::Store;
 use crate::command::Failure;
-use crate::document::{Read, date, oid};
+use crate::document::{Read, oid};
+use crate::log_page::Page;
 use crate::service_references::{ServiceReferences, named};
 use crate::table::Table;
 
@@ -26,17 +27,6 @@ pub struct EventFilter {
     pub stacks: Option<Vec<Id>>,
     /// Of these services.
     pub services: Option<Vec<Id>>,
-}
-
-/// From where on.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Page {
-    /// The newest.
-    Newest,
-    /// The newest that are later than this, in milliseconds since 1970.
-    Since(i64),
-    /// The oldest with greater ids.
-    After(Id),
 }
 
 /// An event as it is shown.
@@ -93,17 +83,7 @@ impl EventLogs {
                 query.insert(key, any_of(ids));
             }
         }
-        let rows = match page {
-            Page::Newest => self.events.newest(query, limit).await?,
-            Page::Since(time) => {
-                query.insert("created_at", doc! { "$gt": date(time) });
-                self.events.newest(query, limit).await?
-            }
-            Page::After(id) => {
-                query.insert("_id", doc! { "$gt": oid(id) });
-                self.events.some(query, doc! { "_id": 1 }, limit).await?
-            }
-        };
+        let rows = page.read(&self.events, query, limit).await?;
         self.related(&rows).await
     }
 

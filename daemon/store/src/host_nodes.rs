@@ -6,6 +6,7 @@ mod ephemeral;
 mod overview;
 mod reports;
 mod sessions;
+mod stateful;
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::time::Duration;

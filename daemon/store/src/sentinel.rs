@@ -10,7 +10,7 @@ use mongodb::bson::doc;
 
 use crate::command::{Failure, find_first, write};
 
-const CLUSTER: &str = "cluster";
+pub(crate) const CLUSTER: &str = "cluster";
 const ID: &str = "vault_key";
 
 /// The document.

@@ -12,6 +12,8 @@ use crate::command::Failure;
 use crate::document::{Read, from_json, oid, oids};
 use crate::service_references::named;
 use crate::table::Table;
+use crate::transaction::{Outcome, Write};
+use crate::volume_instances::VOLUME_INSTANCES;
 
 const VOLUMES: &str = "volumes";
 
@@ -46,6 +48,7 @@ pub struct VolumeInstance {
 /// The collections.
 #[derive(Clone, Debug)]
 pub struct Volumes {
+    store: Store,
     rows: Table,
     instances: Table,
     nodes: Table,
@@ -56,7 +59,12 @@ impl Store {
     #[must_use]
     pub fn volumes(&self) -> Volumes {
         let table = |name| Table::new(self.database(), name);
-        Volumes { rows: table(VOLUMES), instances: table("volume_instances"), nodes: table("host_nodes") }
+        Volumes {
+            store: self.clone(),
+            rows: table(VOLUMES),
+            instances: table(VOLUME_INSTANCES),
+            nodes: table("host_nodes"),
+        }
     }
 }
 
@@ -104,9 +112,19 @@ impl Volumes {
         parse(&self.rows.insert(fields).await?)
     }
 
-    /// Removes a volume. Whether there was one.
-    pub async fn remove(&self, volume: Id) -> Result<bool, Failure> {
-        self.rows.remove(doc! { "_id": oid(volume) }).await
+    /// Removes a volume with its places, of which the nodes are returned: a place without its volume would fail all
+    /// volumes of its node. `None` if there was none.
+    pub async fn remove(&self, volume: Id) -> Result<Option<Vec<Id>>, Failure> {
+        let of_volume = doc! { "volume_id": oid(volume) };
+        let places = self.instances.all(of_volume.clone(), doc! {}).await?;
+        let writes = [
+            Write::Remove { collection: VOLUMES, filter: doc! { "_id": oid(volume) } },
+            Write::RemoveAll { collection: VOLUME_INSTANCES, filter: of_volume },
+        ];
+        let mut nodes: Vec<Id> = places.iter().filter_map(|place| place.id("host_node_id")).collect();
+        nodes.sort_unstable();
+        nodes.dedup();
+        Ok((self.store.transact(&writes).await? == Outcome::Done).then_some(nodes))
     }
 }
 

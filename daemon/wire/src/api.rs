@@ -2,16 +2,25 @@
 //! what is absent are part of the contract.
 
 mod access;
+mod container;
 mod grid;
 mod log;
 mod node;
 mod resource;
+mod statistics;
 
 pub use access::{Code, Role, Server, Token, TokenUser, Tokens, User, Users};
+pub use container::{
+    Container, ContainerGrid, ContainerHealth, ContainerNode, Containers, LogLine, NodeName,
+};
 pub use grid::{Grid, Grids, LogForwarding, Stats, Statsd};
 pub use log::{Audit, AuditUser, Event, Logs, Relationship};
-pub use node::{Node, NodeGrid, NodePlugin, NodeToken, Nodes};
+pub use node::{EtcdHealth, Node, NodeGrid, NodeHealth, NodePlugin, NodeToken, Nodes};
 pub use resource::{
-    Certificate, CertificateExport, Certificates, DomainAuthorization, DomainAuthorizations, Registries,
-    Registry, Secret, SecretSummary, Secrets, ServiceId, ServiceName, Volume, VolumeInstance, Volumes,
+    Certificate, CertificateExport, Certificates, DomainAuthorization, DomainAuthorizations, Named,
+    Registries, Registry, Secret, SecretSummary, Secrets, ServiceId, Volume, VolumeInstance, Volumes,
+};
+pub use statistics::{
+    ContainerStat, ContainerStats, CpuUsage, MemoryUsage, Metrics, Point, PointCpu, PointFilesystem,
+    PointLink, PointMemory, PointNetwork,
 };

@@ -200,6 +200,24 @@ pub struct Drain {
     pub force: bool,
 }
 
+/// The body of `POST /v1/cluster/admin-tokens`.
+#[derive(Clone, Copy, Debug, Default, Serialize, Deserialize, PartialEq, Eq)]
+#[serde(deny_unknown_fields)]
+pub struct AdminTokenWish {
+    /// Seconds. None or 0: it never expires.
+    #[serde(default)]
+    pub expires_in: Option<u32>,
+}
+
+/// An access token of the local administrator. It is shown once.
+#[derive(Clone, Serialize, Deserialize, PartialEq, Eq)]
+pub struct AdminToken {
+    /// By which it can be ended.
+    pub id: String,
+    /// The token.
+    pub access_token: String,
+}
+
 /// The answer of `GET /leader`.
 #[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
 pub struct LeaderAnswer {

@@ -4,6 +4,7 @@
 //! numbers may be NaN, map keys may be of any type. All of that is accepted; what is not accepted is a frame
 //! that would cost more memory than a frame of its size should.
 
+mod json;
 pub mod limits;
 pub mod loose;
 
@@ -12,6 +13,7 @@ use std::fmt;
 pub use rmpv::Value;
 use thiserror::Error;
 
+pub use json::json;
 pub use limits::LimitError;
 
 /// The largest message that either side accepts, in bytes.

@@ -18,6 +18,10 @@ const fn allowed(
 }
 
 const ADMIN: &str = "11-config-users-tokens";
+const CONTAINERS: &str = "10-container-exec-logs";
+const REMOVAL: &str = "12-removal";
+const RECONNECT: &str = "13-after-reconnect";
+const OTHER_ENGINE: &str = "the engine of the test is another one";
 
 pub(super) const ALLOWED: &[Allowed] = &[
     allowed(
@@ -54,5 +58,38 @@ pub(super) const ALLOWED: &[Allowed] = &[
         "GET /v1/grids/main/audit_log?limit",
         ".logs",
         "they tell of services, which are not played here",
+    ),
+    allowed(CONTAINERS, "GET /v1/containers/main/core-1/api-1/inspect", "", OTHER_ENGINE),
+    allowed(
+        CONTAINERS,
+        "GET /v1/containers/main/core-1/api-1/exec?interactive=true&tty=true",
+        "stdout",
+        "the engine of the test has no terminals",
+    ),
+    allowed(
+        CONTAINERS,
+        "GET /v1/containers/main/core-1/shop.cache-1/exec?shell=true",
+        "stdout",
+        OTHER_ENGINE,
+    ),
+    allowed(CONTAINERS, "GET /v1/containers/main/core-1/api-1/exec ", "stdout \"OCI", OTHER_ENGINE),
+    allowed(
+        CONTAINERS,
+        "GET /v1/containers/main/core-1/api-1/top",
+        "status 500",
+        "the original sent one parameter too many and always failed",
+    ),
+    allowed(REMOVAL, "DELETE /v1/grids/tokless", "status 200", "it is gone from the saved database"),
+    allowed(
+        RECONNECT,
+        "POST /v1/containers/main/core-1/api-1/exec {}",
+        "status 500",
+        "a missing command is refused instead of a failure",
+    ),
+    allowed(
+        RECONNECT,
+        "DELETE /v1/volumes/main/shop-data",
+        "status 200",
+        "the services that use it are not removed here",
     ),
 ];

@@ -5,7 +5,6 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result};
 use kontena_core::election::{HolderId, TTL_DEFAULT, Timing};
 use kontena_core::id::Id;
-use kontena_core::token::Digester;
 use kontena_server::{
     AgentSettings, Agents, CallError, ConfigurationDefaults, ExecEvent, Listeners, Manager, Master, Settings,
     Tunables, Wishes,
@@ -52,7 +51,7 @@ impl Inside {
             tunables: tunables.clone(),
             vault_proof: None,
             vault: None,
-            token_digester: Digester::new(None),
+            token_digester: None,
             initial_admin_code: None,
             trusted_proxies: Vec::new(),
             configuration_defaults: ConfigurationDefaults::default(),

@@ -3,6 +3,7 @@
 
 mod dial;
 mod docker;
+mod etcd;
 mod fleet;
 mod life;
 mod run;
@@ -13,6 +14,7 @@ use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 pub use dial::{Connection, Dial, Refused, dial};
+pub use etcd::Etcd;
 pub use fleet::{Fleet, Grid};
 pub use life::PodRecord;
 pub use run::Agent;

@@ -21,7 +21,7 @@ use world::World;
 /// Changes a second, and revocations a second.
 const WRITES_PER_SECOND: u32 = 20;
 /// How many clients share the revocations, each of which takes several requests in turn.
-const REVOKERS: u32 = 10;
+const REVOKERS: u32 = 20;
 /// Before anything is measured.
 const WARM_UP: Duration = Duration::from_secs(2);
 

@@ -1,5 +1,6 @@
 //! How a node stands, and what it is told of itself and its peers.
 
+use std::collections::HashSet;
 use std::net::Ipv4Addr;
 
 /// How a node stands.
@@ -45,22 +46,22 @@ impl NodeStatus {
 }
 
 /// A node as its peers see it.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Peer {
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Peer<'a> {
     /// Its number in the grid.
-    pub number: u8,
-    /// `key=value` or `key`.
-    pub labels: Vec<String>,
+    pub number: i64,
+    /// Within it addresses are private.
+    pub region: &'a str,
     /// Where the same region reaches it.
-    pub private_ip: Option<String>,
+    pub private_ip: Option<&'a str>,
     /// Where others reach it.
-    pub public_ip: Option<String>,
+    pub public_ip: Option<&'a str>,
 }
 
-impl Peer {
-    fn region(&self) -> &str {
-        label(&self.labels, "region").unwrap_or("default")
-    }
+/// The region that a node's labels name.
+#[must_use]
+pub fn region(labels: &[String]) -> &str {
+    label(labels, "region").unwrap_or("default")
 }
 
 /// The value of the first label `key=value`.
@@ -69,17 +70,15 @@ pub fn label<'a>(labels: &'a [String], key: &str) -> Option<&'a str> {
     labels.iter().find_map(|label| label.strip_prefix(key)?.strip_prefix('='))
 }
 
-/// The addresses of all other nodes of the grid: private within a region, public across.
+/// The addresses at which the node `own` in `region` reaches all others of the grid: private within a region, public
+/// across; each once, in the order of the nodes.
 #[must_use]
-pub fn peer_ips(own: &Peer, all: &[Peer]) -> Vec<String> {
-    let mut ips: Vec<String> = Vec::new();
-    for peer in all.iter().filter(|peer| peer.number != own.number) {
-        let ip = if peer.region() == own.region() { &peer.private_ip } else { &peer.public_ip };
-        if let Some(ip) = ip.as_ref().filter(|ip| !ip.is_empty() && !ips.contains(ip)) {
-            ips.push(ip.clone());
-        }
-    }
-    ips
+pub fn peer_ips(own: i64, region: &str, all: &[Peer<'_>]) -> Vec<String> {
+    let mut seen = HashSet::with_capacity(all.len());
+    let others = all.iter().filter(|peer| peer.number != own);
+    let addresses =
+        others.filter_map(|peer| if peer.region == region { peer.private_ip } else { peer.public_ip });
+    addresses.filter(|ip| !ip.is_empty() && seen.insert(*ip)).map(str::to_owned).collect()
 }
 
 /// The address of node `number` in the grid's network, such as `10.81.0.0/16`.
@@ -110,22 +109,24 @@ mod tests {
 
     #[test]
     fn peers_are_reached_by_the_private_address_within_a_region() {
-        let peer = |number, region: &str, private: &str, public: &str| Peer {
+        let peer = |number, region, private_ip, public_ip| Peer {
             number,
-            labels: vec![format!("region={region}")],
-            private_ip: Some(private.to_owned()),
-            public_ip: Some(public.to_owned()),
+            region,
+            private_ip: Some(private_ip),
+            public_ip: Some(public_ip),
         };
-        let mut silent = peer(5, "eu", "", "9.9.9.9");
-        silent.private_ip = None;
+        let silent = Peer { private_ip: None, ..peer(5, "eu", "", "9.9.9.9") };
         let all = [
             peer(1, "eu", "10.0.0.1", "1.1.1.1"),
             peer(2, "eu", "10.0.0.2", "2.2.2.2"),
             peer(3, "us", "10.0.0.3", "3.3.3.3"),
             peer(4, "eu", "10.0.0.2", "4.4.4.4"),
             silent,
+            peer(6, "eu", "", "6.6.6.6"),
         ];
-        assert_eq!(peer_ips(&all[0], &all), ["10.0.0.2", "3.3.3.3"]);
+        assert_eq!(peer_ips(1, "eu", &all), ["10.0.0.2", "3.3.3.3"]);
+        assert_eq!(region(&["a".to_owned(), "region=eu".to_owned()]), "eu");
+        assert_eq!(region(&[]), "default");
     }
 
     #[test]

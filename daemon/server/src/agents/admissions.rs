@@ -337,7 +337,7 @@ pub(super) async fn node_infos(agents: &Agents, nodes: &[Id]) -> Result<HashMap<
     let grids: Vec<Id> = rows.iter().map(|row| row.known.grid).collect::<BTreeSet<_>>().into_iter().collect();
     let store = agents.0.store.grids();
     let (grids, peers) = tokio::try_join!(store.by_ids(&grids), agents.0.nodes.peers(&grids, LIMIT))?;
-    let mut peers_of: HashMap<Id, Vec<Peer>> = HashMap::new();
+    let mut peers_of: HashMap<Id, Vec<Peer<'_>>> = HashMap::new();
     for peer in &peers {
         peers_of.entry(peer.grid).or_default().push(bodies::peer(peer));
     }

@@ -1,15 +1,14 @@
 //! The documents that agents are sent.
 
 use kontena_core::agents::Peer;
-use kontena_core::agents::node::{overlay_ip, peer_ips};
+use kontena_core::agents::node::{overlay_ip, peer_ips, region};
 use kontena_core::input::{LogForwarding, Statsd};
 use kontena_store::{GridRow, NodeRow, PeerRow, PlacedVolume};
 use kontena_wire::rpc::{Value, map};
 
 /// Who a node is and with whom it shares a network.
-pub(super) fn node_info(node: &NodeRow, grid: &GridRow, peers: &[Peer]) -> Value {
+pub(super) fn node_info(node: &NodeRow, grid: &GridRow, peers: &[Peer<'_>]) -> Value {
     let NodeRow { known, name, number, labels, epoch: _, created_at, updated_at } = node;
-    let own = Peer { number: *number, labels: labels.clone(), ..Peer::default() };
     map([
         ("id", Value::from(known.node_id.as_deref().unwrap_or_default())),
         ("created_at", Value::from(utc(*created_at))),
@@ -17,7 +16,7 @@ pub(super) fn node_info(node: &NodeRow, grid: &GridRow, peers: &[Peer]) -> Value
         ("name", Value::from(name.as_str())),
         ("labels", texts(labels)),
         ("overlay_ip", optional(overlay_ip(&grid.subnet, *number))),
-        ("peer_ips", texts(&peer_ips(&own, peers))),
+        ("peer_ips", texts(&peer_ips(i64::from(*number), region(labels), peers))),
         ("node_number", Value::from(*number)),
         ("initial_member", Value::from(i64::from(*number) <= grid.initial_size)),
         ("grid", grid_body(grid)),
@@ -58,13 +57,13 @@ fn grid_body(grid: &GridRow) -> Value {
     ])
 }
 
-pub(super) fn peer(row: &PeerRow) -> Peer {
+pub(super) fn peer(row: &PeerRow) -> Peer<'_> {
     let PeerRow { grid: _, number, labels, private_ip, public_ip } = row;
     Peer {
-        number: *number,
-        labels: labels.clone(),
-        private_ip: private_ip.clone(),
-        public_ip: public_ip.clone(),
+        number: i64::from(*number),
+        region: region(labels),
+        private_ip: private_ip.as_deref(),
+        public_ip: public_ip.as_deref(),
     }
 }
 

@@ -22,7 +22,6 @@ pub(crate) struct Seeding {
     code: Option<SecretString>,
     defaults: ConfigurationDefaults,
     vault: Option<Vault>,
-    digester: Digester,
 }
 
 impl Seeding {
@@ -31,7 +30,6 @@ impl Seeding {
             code: settings.initial_admin_code.clone(),
             defaults: settings.configuration_defaults.clone(),
             vault: settings.vault.clone(),
-            digester: settings.token_digester.clone(),
         }
     }
 
@@ -49,13 +47,13 @@ impl Seeding {
         });
         stored.map(|(key, value)| Configurations::seed(&key, &value)).collect()
     }
+}
 
-    /// A token that nobody gets to know: it becomes another one when the code is exchanged.
-    fn unknown_token(&self) -> Minted {
-        let token = hex::encode(rand::random::<[u8; 32]>());
-        let digest = self.digester.digest(&token);
-        Minted { token_digest: digest.clone(), refresh_digest: digest, refresh: token.clone(), token }
-    }
+/// A token that nobody gets to know: it becomes another one when the code is exchanged.
+fn unknown_token() -> Minted {
+    let token = hex::encode(rand::random::<[u8; 32]>());
+    let digest = Digester::new(&rand::random::<[u8; 32]>()).digest(&token);
+    Minted { token_digest: digest.clone(), refresh_digest: digest, refresh: token.clone(), token }
 }
 
 impl Duty for Seeding {
@@ -72,7 +70,7 @@ impl Duty for Seeding {
             let plan = leader.store.seed().plan().await?;
             let present: Vec<String> = leader.store.configurations().all().await?.into_keys().collect();
             let code = self.code.as_ref().map(ExposeSecret::expose_secret);
-            let mut effects = plan.effects(code, &self.unknown_token());
+            let mut effects = plan.effects(code, &unknown_token());
             effects.extend(self.configuration(&present));
             if effects.is_empty() {
                 return Ok("everything is there".to_owned());

@@ -1,16 +1,24 @@
 //! The original's API, as its command line uses it.
 
 mod answer;
+mod break_glass;
 mod caller;
 mod certificates;
+mod compress;
 mod config;
+mod container_logs;
+mod containers;
+mod etcd;
+mod exec;
 mod follow;
 mod gather;
 mod grid_users;
 mod grids;
 mod login;
 mod logs;
+mod moment;
 mod nodes;
+mod notices;
 mod oauth;
 mod provider;
 mod refused;
@@ -19,6 +27,7 @@ mod resources;
 mod root;
 mod secrets;
 mod sessions;
+mod statistics;
 mod submitted;
 mod token_layer;
 mod users;
@@ -27,8 +36,9 @@ mod volumes;
 use axum::routing::{MethodRouter, any, delete, get, post, put};
 use axum::{Router, middleware};
 
+pub(super) use break_glass::make_admin_token;
 pub(crate) use resources::Resources;
-pub(super) use token_layer::bearer;
+pub(super) use token_layer::{bearer, client_address};
 
 use super::{Admission, Api};
 
@@ -50,6 +60,7 @@ pub(super) fn router(api: &Api, admission: Admission) -> Router<Api> {
         .merge(access())
         .merge(grids())
         .merge(resources())
+        .merge(containers())
         .fallback(root::nothing)
         .method_not_allowed_fallback(root::nothing)
         .layer(layer)
@@ -98,6 +109,13 @@ fn grids() -> Router<Api> {
         .route(&below("/nodes"), get(nodes::list).post(nodes::create))
         .route(&below("/event_logs"), get(logs::events))
         .prefix(&below("/audit_log"), get(logs::audit_of_grid))
+        .prefix(&below("/container_logs"), get(container_logs::of_grid))
+        .route(&below("/metrics"), get(statistics::metrics_of_grid))
+        .route(&below("/stats"), get(statistics::containers_of_grid))
+        .route(&below("/stats/containers"), get(statistics::nothing))
+        .route(&below("/stats/memory_usage"), get(statistics::nothing))
+        .route(&below("/stats/cpu_usage"), get(statistics::nothing))
+        .route(&below("/stats/filesystem_usage"), get(statistics::nothing))
 }
 
 fn resources() -> Router<Api> {
@@ -110,6 +128,8 @@ fn resources() -> Router<Api> {
             get(nodes::token).put(nodes::set_token).delete(nodes::clear_token),
         )
         .prefix("/v1/nodes/{grid}/{node}/health", get(nodes::health))
+        .prefix("/v1/nodes/{grid}/{node}/stats", get(statistics::containers_of_node))
+        .prefix("/v1/nodes/{grid}/{node}/metrics", get(statistics::metrics_of_node))
         .route("/v1/volumes/{grid}", get(volumes::list).post(volumes::create))
         .route("/v1/volumes/{grid}/{volume}", get(volumes::show).delete(volumes::remove))
         .route("/v1/external_registries/{grid}/{name}", get(registries::show).delete(registries::remove))
@@ -125,4 +145,17 @@ fn resources() -> Router<Api> {
             "/v1/domain_authorizations/{grid}/{domain}",
             get(certificates::show_authorization).delete(certificates::remove_authorization),
         )
+}
+
+fn containers() -> Router<Api> {
+    const CONTAINER: &str = "/v1/containers/{grid}/{node}/{name}";
+    let below = |path: &str| format!("{CONTAINER}{path}");
+    Router::new()
+        .route("/v1/containers/{grid}", get(containers::list))
+        .route(CONTAINER, get(containers::show))
+        .prefix(&below("/top"), get(containers::top))
+        .prefix(&below("/logs"), get(containers::logs))
+        .prefix(&below("/inspect"), get(containers::inspect))
+        .prefix(&below("/exec"), get(exec::open).post(containers::run))
+        .route("/v1/etcd/{grid}/{*key}", get(etcd::get).post(etcd::set).delete(etcd::delete))
 }

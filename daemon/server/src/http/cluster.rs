@@ -11,6 +11,7 @@ use kontena_core::election::{EndReason, SitOut, Timing};
 use kontena_store::{HistoryRow, MasterRow, Person};
 use kontena_wire::cluster::{self, Cluster, Master, Refusal, StepDown};
 
+use super::access::Administrator;
 use super::{Api, refusal};
 use crate::clock::SystemClock;
 use crate::election::{Request, Standing};
@@ -76,7 +77,11 @@ pub(super) async fn show(State(api): State<Api>) -> Response {
     .into_response()
 }
 
-pub(super) async fn step_down(State(api): State<Api>, body: Option<Json<StepDown>>) -> Response {
+pub(super) async fn step_down(
+    State(api): State<Api>,
+    administrator: Administrator,
+    body: Option<Json<StepDown>>,
+) -> Response {
     let Json(StepDown { force }) = body.unwrap_or_default();
     let Some(term) = api.leadership.acting() else {
         let leader =
@@ -96,16 +101,18 @@ pub(super) async fn step_down(State(api): State<Api>, body: Option<Json<StepDown
         return refusal(StatusCode::SERVICE_UNAVAILABLE, "the election does not take requests: try again");
     }
     let stepped_down = views.wait_for(|view| view.standing == Standing::Following);
-    match tokio::time::timeout(STEP_DOWN_LIMIT, stepped_down).await {
-        Ok(_) => {
-            tracing::info!(%term, "stepped down by request");
-            StatusCode::NO_CONTENT.into_response()
-        }
-        Err(_) => refusal(
+    // What was seen must not be held on to while the audit entry is written.
+    let in_time = tokio::time::timeout(STEP_DOWN_LIMIT, stepped_down).await.is_ok();
+    if !in_time {
+        return refusal(
             StatusCode::GATEWAY_TIMEOUT,
             "this master acts no more, but the database did not acknowledge it: the lease ends by itself",
-        ),
+        );
     }
+    tracing::info!(%term, "stepped down by request");
+    let (id, name) = (api.id.to_string(), api.settings.name.clone());
+    administrator.did(&api, "step down", &id, Some(name)).await;
+    StatusCode::NO_CONTENT.into_response()
 }
 
 /// The leader knows when it sent its last renewal, the others when they saw it arrive.

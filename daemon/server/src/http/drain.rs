@@ -11,6 +11,7 @@ use kontena_core::clock::Clock;
 use kontena_core::election::HolderId;
 use kontena_wire::cluster::Drain;
 
+use super::access::Administrator;
 use super::{Api, refusal};
 use crate::clock::SystemClock;
 use crate::events;
@@ -20,6 +21,7 @@ const LIMIT: Duration = Duration::from_secs(2);
 
 pub(super) async fn drain(
     State(api): State<Api>,
+    administrator: Administrator,
     Path(id): Path<String>,
     body: Option<Json<Drain>>,
 ) -> Response {
@@ -37,11 +39,17 @@ pub(super) async fn drain(
     if id == api.id {
         tracing::info!(MESSAGE_ID = events::DRAINED, "drained by request of an administrator");
         api.draining.send_replace(true);
+        administrator.did(&api, "drain", &id.to_string(), Some(api.settings.name.clone())).await;
         return StatusCode::ACCEPTED.into_response();
     }
     // It finds the wish beside its next heartbeat.
     match api.masters.ask_to_drain(id, LIMIT).await {
-        Ok(true) => StatusCode::ACCEPTED.into_response(),
+        Ok(true) => {
+            let rows = api.picture.borrow().rows.clone();
+            let name = rows.into_iter().find(|row| row.id == id).map(|row| row.name);
+            administrator.did(&api, "drain", &id.to_string(), name).await;
+            StatusCode::ACCEPTED.into_response()
+        }
         Ok(false) => refusal(StatusCode::NOT_FOUND, "no living master has this id: see GET /v1/cluster"),
         Err(failure) => {
             refusal(StatusCode::SERVICE_UNAVAILABLE, format!("the database does not answer: {failure}"))

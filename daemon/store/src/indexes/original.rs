@@ -32,7 +32,7 @@ const SECRETS: [&str; 2] = ["token", "code"];
 
 type Index = (&'static [&'static str], Kind);
 
-const INDEXES: [(&str, &[Index]); 20] = [
+const INDEXES: [(&str, &[Index]); 23] = [
     (
         "access_tokens",
         &[
@@ -52,7 +52,23 @@ const INDEXES: [(&str, &[Index]); 20] = [
     ),
     ("certificates", &[(&["grid_id"], Plain), (&["subject"], Plain), (&["grid_id", "subject"], Unique)]),
     ("configurations", &[(&["key"], Unique)]),
-    ("containers", &[(&["grid_id", "deleted_at", "container_type"], Plain), (&["host_node_id"], Plain)]),
+    (
+        "container_logs",
+        &[
+            (&["grid_id", "_id"], Plain),
+            (&["grid_service_id", "_id"], Plain),
+            (&["container_id", "_id"], Plain),
+        ],
+    ),
+    ("container_stats", &[(&["container_id", "_id"], Plain), (&["grid_service_id", "created_at"], Plain)]),
+    (
+        "containers",
+        &[
+            (&["grid_id", "deleted_at", "container_type"], Plain),
+            (&["host_node_id"], Plain),
+            (&["grid_service_id"], Plain),
+        ],
+    ),
     (
         "event_logs",
         &[
@@ -75,6 +91,7 @@ const INDEXES: [(&str, &[Index]); 20] = [
     ("grid_services", &[(&["grid_id"], Plain), (&["name"], Plain), (&["grid_service_ids"], Plain)]),
     ("grids", &[(&["name"], Unique), (&["token"], Unique), (&["user_ids"], Plain)]),
     ("grid_service_instances", &[(&["grid_service_id"], Plain), (&["host_node_id"], Plain)]),
+    ("host_node_stats", &[(&["host_node_id", "created_at"], Plain), (&["grid_id", "created_at"], Plain)]),
     (
         "host_nodes",
         &[

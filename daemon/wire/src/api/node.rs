@@ -127,3 +127,35 @@ pub struct NodeToken {
     /// With which its agent joins.
     pub token: String,
 }
+
+/// How a connected node does.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct NodeHealth {
+    /// `grid/name`.
+    pub id: String,
+    /// Unique in its grid.
+    pub name: String,
+    /// From 1 to 254, unique in its grid.
+    pub node_number: i64,
+    /// Whether it keeps the grid's state.
+    pub initial_member: bool,
+    /// As for a node.
+    pub status: String,
+    /// When, last.
+    pub connected_at: Option<String>,
+    /// When, last.
+    pub disconnected_at: Option<String>,
+    /// Whether its agent is there.
+    pub connected: bool,
+    /// What its agent says.
+    pub etcd_health: EtcdHealth,
+}
+
+/// How the etcd of a node does.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct EtcdHealth {
+    /// Whether it is well. None: see the error.
+    pub health: Option<bool>,
+    /// Why that is not known.
+    pub error: Option<String>,
+}

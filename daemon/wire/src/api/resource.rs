@@ -10,9 +10,9 @@ pub struct ServiceId {
     pub id: String,
 }
 
-/// A service by path and name.
+/// A service, stack or grid by path and name.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct ServiceName {
+pub struct Named {
     /// `grid/stack/service`.
     pub id: String,
     /// The last part of it.
@@ -31,7 +31,7 @@ pub struct Secret {
     /// The secret itself.
     pub value: String,
     /// Who uses it.
-    pub services: Vec<ServiceName>,
+    pub services: Vec<Named>,
 }
 
 /// A secret in a list.
@@ -46,7 +46,7 @@ pub struct SecretSummary {
     /// The same text as above until it is changed.
     pub updated_at: String,
     /// Who uses it.
-    pub services: Vec<ServiceName>,
+    pub services: Vec<Named>,
 }
 
 /// Several secrets.

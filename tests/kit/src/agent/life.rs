@@ -7,6 +7,7 @@ use kontena_wire::rpc::{Fault, Message, Value, map};
 use tokio::time::Instant;
 
 use super::docker::{self, Container};
+use super::etcd::Etcd;
 use super::{Settings, SharedRecord, lock};
 
 /// What an agent reported of a pod.
@@ -42,6 +43,7 @@ pub(super) struct Life {
     asked: HashMap<u64, (Purpose, Instant)>,
     /// Exec sessions that were made and not ended.
     execs: Vec<String>,
+    etcd: Etcd,
     pub(super) greeted: bool,
     pub(super) informed: bool,
 }
@@ -64,6 +66,7 @@ impl Life {
             pods: BTreeMap::new(),
             asked: HashMap::new(),
             execs: Vec::new(),
+            etcd: Etcd::default(),
             greeted: false,
             informed: false,
         }
@@ -339,7 +342,15 @@ impl Life {
                 Ok(map([]))
             }
             "/etcd/health" => Ok(map([("health", Value::from(true))])),
-            "/etcd/get" => Ok(map([("error", Value::from("Key not found"))])),
+            "/etcd/get" | "/etcd/set" | "/etcd/delete" => {
+                self.etcd.answer(method, params).ok_or_else(|| Fault::new(500, "ArgumentError"))
+            }
+            "/containers/top" => {
+                let id = text(0).unwrap_or_default();
+                let found = self.all_containers().any(|container| container.id == id);
+                let process = map([("PID", Value::from("4242")), ("CMD", Value::from("sleep infinity"))]);
+                if found { Ok(Value::Array(vec![process])) } else { Err(Fault::new(404, "Not found")) }
+            }
             "/containers/inspect" => {
                 let id = text(0).unwrap_or_default();
                 let found = self.all_containers().find(|container| container.id == id);

@@ -1,6 +1,9 @@
 //! Grids.
 
+mod list;
+
 use axum::extract::State;
+use axum::http::StatusCode;
 use kontena_core::form::Invalid;
 use kontena_core::input::{GridChange, LogForwarding, NewGrid, Statsd};
 use kontena_core::petname::petname;
@@ -8,11 +11,14 @@ use kontena_store::{GridCounts, GridRow, MadeGrid};
 use kontena_wire::api;
 use serde::Deserialize;
 
-use super::answer::{Nothing, created, ok};
+use super::answer::{JSON, Nothing, created, ok, typed};
 use super::caller::{Caller, Deed};
+use super::notices::grid_changed;
 use super::refused::{Refused, Reply};
 use super::submitted::{At, Submitted};
 use crate::http::Api;
+
+pub(super) use list::{GridList, WhichGrids, ask_for_lists};
 
 /// How often a name is made up for a grid without one.
 const NAME_TRIES: usize = 8;
@@ -53,8 +59,7 @@ fn body(grid: &GridRow, counts: GridCounts) -> api::Grid {
 }
 
 pub(super) async fn list(State(api): State<Api>, caller: Caller) -> Reply {
-    let grids = api.resources.grids_of(&caller).await?;
-    Ok(ok(api::Grids { grids: grids.iter().map(|(grid, counts)| body(grid, *counts)).collect() }))
+    Ok(typed(StatusCode::OK, JSON, api.resources.grid_list(&caller).await?))
 }
 
 pub(super) async fn show(State(api): State<Api>, caller: Caller, At(at): At<InGrid>) -> Reply {
@@ -111,6 +116,7 @@ pub(super) async fn update(
     }
     let changed = api.resources.store.grids().update(grid.id, &change).await?;
     let grid = changed.ok_or_else(Refused::not_found)?;
+    grid_changed(&api, grid.id);
     let deed = Deed {
         event: "update",
         resource_type: "Grid",

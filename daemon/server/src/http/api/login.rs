@@ -63,7 +63,7 @@ pub(super) async fn begin(State(api): State<Api>, client: Client, query: Query) 
     api.resources
         .store
         .authorization_requests()
-        .begin(&api.resources.sessions.digest(&state), &request)
+        .begin(&api.resources.sessions.digester().await?.digest(&state), &request)
         .await?;
     redirect(&provider.authorize_url(&state))
 }
@@ -78,7 +78,7 @@ pub(super) async fn callback(State(api): State<Api>, query: Query) -> Reply {
     }
     let bad_state = || text(StatusCode::BAD_REQUEST, "invalid_request");
     let state = query.text("state").filter(|state| !state.is_empty() && state.len() <= 256);
-    let digest = api.resources.sessions.digest(state.ok_or_else(bad_state)?);
+    let digest = api.resources.sessions.digester().await?.digest(state.ok_or_else(bad_state)?);
     let request = api.resources.store.authorization_requests().take(&digest).await?.ok_or_else(bad_state)?;
     let provider = provider(&api).await?;
     let code = query.text("code").unwrap_or_default();
@@ -115,7 +115,7 @@ async fn finish(api: &Api, request: &LoginRequest, user: &UserRow) -> Result<Res
         expires_in: Some(request.expires_in).filter(|seconds| *seconds > 0),
         description: None,
     };
-    let (code, minted) = (random_code(), api.resources.mint());
+    let (code, minted) = (random_code(), api.resources.mint().await?);
     api.resources.store.access_tokens().issue_code(&grant, &code, &minted).await?;
     let server = api.resources.server_name().await?;
     redirect(&target.with_code(&code, server.as_deref()))

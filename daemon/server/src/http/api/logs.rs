@@ -1,7 +1,6 @@
 //! The audit log and the events.
 
 use axum::extract::State;
-use axum::response::Response;
 use kontena_core::id::Id;
 use kontena_store::{AuditRow, EventFilter, EventRow, GridRow, Page};
 use kontena_wire::api;
@@ -10,6 +9,7 @@ use super::answer::{encode, ok, time};
 use super::caller::Caller;
 use super::follow::{Entry, follow};
 use super::grids::InGrid;
+use super::moment::moment;
 use super::refused::{Refused, Reply};
 use super::submitted::{At, Query};
 use crate::http::Api;
@@ -17,8 +17,9 @@ use crate::http::Api;
 /// Audit entries, if none or an impossible number is asked for.
 const AUDIT_DEFAULT: i64 = 500;
 const AUDIT_MAX: i64 = 3_000;
-const EVENTS_DEFAULT: i64 = 100;
-const EVENTS_MAX: i64 = 10_000;
+/// Entries of other logs.
+const ENTRIES_DEFAULT: i64 = 100;
+const ENTRIES_MAX: i64 = 10_000;
 
 pub(super) async fn audit(State(api): State<Api>, caller: Caller, query: Query) -> Reply {
     if !caller.actor().may_administrate() {
@@ -85,60 +86,52 @@ pub(super) async fn events(
 ) -> Reply {
     let grid = api.resources.grid(&caller, &at.grid).await?;
     let filter = filter(&api, &grid, &query).await?;
-    let asked = query.text("limit").and_then(|limit| limit.parse().ok()).filter(|limit| *limit > 0);
-    let limit = asked.unwrap_or(EVENTS_DEFAULT).min(EVENTS_MAX);
+    let limit = limit(&query);
     let Some(page) = page(&query) else { return Ok(ok(api::Logs::<api::Event> { logs: Vec::new() })) };
+    let events = api.resources.store.event_logs();
     if query.text("follow").is_some() {
-        return Ok(followed(&api, filter, page, limit));
+        return Ok(follow(api.resources.stopping.clone(), page, limit, move |page, limit| {
+            let (events, filter) = (events.clone(), filter.clone());
+            Box::pin(async move {
+                let rows = events.page(&filter, page, limit).await?;
+                Ok(rows.into_iter().filter_map(entry).collect())
+            })
+        }));
     }
-    let rows = api.resources.store.event_logs().page(&filter, page, limit).await?;
+    let rows = events.page(&filter, page, limit).await?;
     Ok(ok(api::Logs { logs: rows.into_iter().map(event).collect() }))
 }
 
-/// `None` finds nothing.
-fn page(query: &Query) -> Option<Page> {
+/// How many entries are asked for.
+pub(super) fn limit(query: &Query) -> i64 {
+    let asked = query.text("limit").and_then(|limit| limit.parse().ok()).filter(|limit| *limit > 0);
+    asked.unwrap_or(ENTRIES_DEFAULT).min(ENTRIES_MAX)
+}
+
+/// Which part of a log is asked for. `None` finds nothing.
+pub(super) fn page(query: &Query) -> Option<Page> {
     if let Some(from) = query.text("from") {
         return from.parse::<Id>().ok().map(Page::After);
     }
     match query.text("since") {
         None => Some(Page::Newest),
-        Some(since) => {
-            let since: jiff::Timestamp = since.trim().parse().ok()?;
-            Some(Page::Since(since.as_millisecond()))
-        }
+        Some(since) => moment(since).map(Page::Since),
     }
 }
 
 async fn filter(api: &Api, grid: &GridRow, query: &Query) -> Result<EventFilter, Refused> {
-    let names = |key: &str| {
-        let list = query.text(key).filter(|list| !list.is_empty())?;
-        Some(list.split(',').collect::<Vec<_>>())
-    };
     let references = api.resources.store.service_references();
     let mut filter = EventFilter { grid: grid.id, nodes: None, stacks: None, services: None };
-    if let Some(names) = names("nodes") {
+    if let Some(names) = query.list("nodes") {
         filter.nodes = Some(api.resources.store.event_logs().nodes_named(grid.id, &names).await?);
     }
-    if let Some(names) = names("stacks") {
+    if let Some(names) = query.list("stacks") {
         filter.stacks = Some(references.stacks_named(grid.id, &names).await?.into_values().collect());
     }
-    if let Some(paths) = names("services") {
+    if let Some(paths) = query.list("services") {
         filter.services = Some(references.services_at(grid.id, &paths).await?);
     }
     Ok(filter)
-}
-
-fn followed(api: &Api, filter: EventFilter, page: Page, limit: i64) -> Response {
-    let events = api.resources.store.event_logs();
-    follow(api.resources.stopping.clone(), move |after: Option<Id>| {
-        let (events, filter) = (events.clone(), filter.clone());
-        Box::pin(async move {
-            // As long as nothing came, the first question is asked again.
-            let (page, limit) = after.map_or((page, limit), |id| (Page::After(id), super::follow::BATCH));
-            let rows = events.page(&filter, page, limit).await?;
-            Ok(rows.into_iter().filter_map(entry).collect())
-        })
-    })
 }
 
 fn entry(row: EventRow) -> Option<Entry> {

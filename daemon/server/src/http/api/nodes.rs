@@ -11,6 +11,7 @@ use axum::http::{HeaderMap, StatusCode};
 use kontena_core::id::Id;
 use kontena_core::input::{NewNode, NodeChange, NodeToken};
 use kontena_store::{GridRow, MadeNode, NodeDetails, Store};
+use kontena_wire::agent::outbound;
 use kontena_wire::api;
 use serde::Deserialize;
 
@@ -18,10 +19,12 @@ use super::answer::{JSON, Nothing, created, encode, ok, typed};
 use super::caller::{Caller, Deed};
 use super::gather::Ask;
 use super::grids::{InGrid, random_token};
+use super::notices::{grid_changed, pods_changed};
 use super::refused::{Refused, Reply};
 use super::submitted::{At, Submitted};
+use crate::agents::CallError;
 use crate::http::Api;
-use body::{Neighbours, node};
+use body::{neighbours, node};
 
 const GRID_TOKEN: &str = "kontena-grid-token";
 
@@ -55,7 +58,7 @@ pub(super) fn ask_for_lists(store: &Store) -> Ask<Id, NodeLists> {
             let mut lists = HashMap::with_capacity(ids.len());
             for grid in grids.list(Some(&ids)).await? {
                 let rows = nodes.of_grid(grid.id).await?;
-                let neighbours = Neighbours::of(&rows);
+                let neighbours = neighbours(&rows);
                 let body =
                     api::Nodes { nodes: rows.iter().map(|row| node(&grid, row, &neighbours)).collect() };
                 if let Ok(bytes) = encode(&body) {
@@ -101,8 +104,26 @@ pub(super) async fn update(
 ) -> Reply {
     let (grid, row) = find(&api, &caller, &at).await?;
     let change = NodeChange::read(&submitted.fields)?;
-    let changed = api.resources.store.host_nodes().update(row.id, &change).await?;
-    Ok(ok(alone(&api, &grid, &changed.ok_or_else(Refused::not_found)?).await?))
+    let changed = apply(&api, &grid, &row, &change).await?;
+    Ok(ok(alone(&api, &grid, &changed).await?))
+}
+
+/// Changes a node, with what follows from it for its services and for the agents of its grid.
+async fn apply(
+    api: &Api,
+    grid: &GridRow,
+    row: &NodeDetails,
+    change: &NodeChange,
+) -> Result<NodeDetails, Refused> {
+    let host_nodes = api.resources.store.host_nodes();
+    let changed = host_nodes.update(row.id, change).await?.ok_or_else(Refused::not_found)?;
+    grid_changed(api, grid.id);
+    if changed.availability != row.availability
+        && host_nodes.hold_stateful(row.id, changed.availability == "drain").await?
+    {
+        pods_changed(api, vec![row.id]);
+    }
+    Ok(changed)
 }
 
 pub(super) async fn remove(
@@ -115,6 +136,7 @@ pub(super) async fn remove(
     if !api.resources.store.host_nodes().remove(row.id).await? {
         return Err(Refused::not_found());
     }
+    grid_changed(&api, grid.id);
     let deed = Deed {
         event: "remove node",
         resource_type: "HostNode",
@@ -168,11 +190,18 @@ pub(super) async fn clear_token(
 }
 
 pub(super) async fn health(State(api): State<Api>, caller: Caller, At(at): At<NodeOfGrid>) -> Reply {
-    let (_, row) = find(&api, &caller, &at).await?;
+    let (grid, row) = find(&api, &caller, &at).await?;
     if !row.connected {
         return Err(Refused::field("connection", body::disconnection(&row)));
     }
-    Err(Refused::field("etcd_health", "The agent cannot be asked by this master"))
+    match api.agents.request(row.id, outbound::etcd_health()).await {
+        Ok(answer) => Ok(ok(body::health(&grid, &row, &answer))),
+        Err(error @ (CallError::Late(_) | CallError::Lost)) => {
+            Err(Refused::field("etcd_health", error.to_string()))
+        }
+        Err(CallError::NotConnected(_)) => Err(Refused::field("connection", body::disconnection(&row))),
+        Err(error) => Err(error.into()),
+    }
 }
 
 /// The older routes, for agents with the grid's token and no user.
@@ -189,8 +218,8 @@ pub(super) async fn update_legacy(
 ) -> Reply {
     let (grid, row) = find_legacy(&api, &headers, &at.grid).await?;
     let change = NodeChange { availability: None, ..NodeChange::read(&submitted.fields)? };
-    let changed = api.resources.store.host_nodes().update(row.id, &change).await?;
-    Ok(ok(alone(&api, &grid, &changed.ok_or_else(Refused::not_found)?).await?))
+    let changed = apply(&api, &grid, &row, &change).await?;
+    Ok(ok(alone(&api, &grid, &changed).await?))
 }
 
 async fn find_legacy(api: &Api, headers: &HeaderMap, node: &str) -> Result<(GridRow, NodeDetails), Refused> {
@@ -201,7 +230,11 @@ async fn find_legacy(api: &Api, headers: &HeaderMap, node: &str) -> Result<(Grid
     Ok((grid, row.ok_or_else(|| Refused::Missing("Node not found".to_owned()))?))
 }
 
-async fn find(api: &Api, caller: &Caller, at: &NodeOfGrid) -> Result<(GridRow, NodeDetails), Refused> {
+pub(super) async fn find(
+    api: &Api,
+    caller: &Caller,
+    at: &NodeOfGrid,
+) -> Result<(GridRow, NodeDetails), Refused> {
     let grid = api.resources.grid(caller, &at.grid).await?;
     let row = api.resources.store.host_nodes().named(grid.id, &at.node).await?;
     Ok((grid, row.ok_or_else(Refused::not_found)?))
@@ -214,5 +247,5 @@ fn may_update(caller: &Caller, grid: &GridRow) -> Result<(), Refused> {
 /// One node, which is shown with the addresses of the others.
 async fn alone(api: &Api, grid: &GridRow, row: &NodeDetails) -> Result<api::Node, Refused> {
     let rows = api.resources.store.host_nodes().of_grid(grid.id).await?;
-    Ok(node(grid, row, &Neighbours::of(&rows)))
+    Ok(node(grid, row, &neighbours(&rows)))
 }

@@ -44,7 +44,7 @@ fn parameters(parameters: Parameters) -> Result<Map<String, Value>, Refused> {
 
 pub(super) async fn token(State(api): State<Api>, headers: HeaderMap, given: Parameters) -> Reply {
     let fields = parameters(given)?;
-    let minted = api.resources.mint();
+    let minted = api.resources.mint().await?;
     let tokens = api.resources.store.access_tokens();
     let kind = parameter(&fields, "grant_type").unwrap_or_default();
     let row = match kind.as_str() {
@@ -133,7 +133,7 @@ async fn issue(api: &Api, caller: Option<Caller>, fields: &Map<String, Value>, a
     let wish = wish.ok_or_else(|| Refused::bare_oauth(StatusCode::BAD_REQUEST, "invalid_scope"))?;
     let TokenWish { scopes, expires_in, description } = wish;
     let grant = Grant { user: user.id(), scopes, expires_in, description };
-    let (tokens, minted) = (api.resources.store.access_tokens(), api.resources.mint());
+    let (tokens, minted) = (api.resources.store.access_tokens(), api.resources.mint().await?);
     let server = api.resources.server_name().await?;
     if as_code {
         let row = tokens.issue_code(&grant, &random_code(), &minted).await?;

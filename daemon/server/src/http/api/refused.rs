@@ -9,6 +9,7 @@ use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use super::answer::{Answer, HTML, empty, typed};
+use crate::agents::CallError;
 
 /// What a handler answers.
 pub(super) type Reply = Result<Response, Refused>;
@@ -44,6 +45,8 @@ pub(super) enum Refused {
     Busy,
     /// The database failed.
     Database(Failure),
+    /// 500: the call on an agent brought nothing.
+    Agent(CallError),
     /// A stored value cannot be read.
     Vault(Undecryptable),
     /// A text as JSON, as the callback of the provider answers.
@@ -84,6 +87,16 @@ impl Refused {
 impl From<Failure> for Refused {
     fn from(failure: Failure) -> Self {
         Self::Database(failure)
+    }
+}
+
+impl From<CallError> for Refused {
+    fn from(error: CallError) -> Self {
+        match error {
+            CallError::UnknownNode => Self::not_found(),
+            CallError::Unavailable(failure) => Self::Database(failure),
+            other => Self::Agent(other),
+        }
     }
 }
 
@@ -130,6 +143,14 @@ impl IntoResponse for Refused {
             Self::Database(failure) => {
                 tracing::warn!(%failure, "a request failed at the database");
                 error(StatusCode::SERVICE_UNAVAILABLE, "The database does not answer: try again")
+            }
+            Self::Agent(error) => {
+                let (code, message) = match &error {
+                    CallError::Fault(fault) => (fault.code, fault.message.clone()),
+                    other => (503, other.to_string()),
+                };
+                let body = json!({ "code": code, "message": message, "backtrace": [] });
+                Answer(StatusCode::INTERNAL_SERVER_ERROR, body).into_response()
             }
             Self::Vault(undecryptable) => {
                 tracing::error!(%undecryptable, "a stored value cannot be read");

@@ -1,6 +1,6 @@
 //! What the handlers of the original's API work with.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, HashMap};
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -11,13 +11,14 @@ use kontena_core::id::Id;
 use kontena_core::rate_limit::RateLimit;
 use kontena_core::token::Digest;
 use kontena_core::vault::Vault;
-use kontena_store::{Failure, GridCounts, GridRow, Minted, Store, VerifiedToken};
+use kontena_store::{AuditEntry, Failure, GridCounts, GridRow, Minted, Store, VerifiedToken};
 use serde_json::Value;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::caller::Caller;
-use super::gather::{Ask, Gather, Gatherer};
+use super::gather::{Gather, Gatherer};
+use super::grids::{GridList, WhichGrids, ask_for_lists as ask_for_grids};
 use super::nodes::{NodeLists, ask_for_lists};
 use super::provider::ProviderClient;
 use super::refused::Refused;
@@ -29,40 +30,33 @@ use crate::settings::Settings;
 const RATE_WINDOW: Duration = Duration::from_secs(60);
 const SERVER_NAME: &str = "server.name";
 
-/// Which grids are asked for: all, or those of one user.
-#[derive(Clone, PartialEq, Eq, Hash)]
-enum WhichGrids {
-    All,
-    These(Vec<Id>),
-}
-
-/// Grids with what is in them.
-type GridList = Arc<Vec<(GridRow, GridCounts)>>;
-
 /// The store, and what is kept beside it for the requests of this master.
 pub(crate) struct Resources {
     pub(in crate::http) store: Store,
     pub(super) vault: Option<Vault>,
     pub(super) sessions: Sessions,
     pub(super) provider: ProviderClient,
-    grids: Gather<WhichGrids, GridList>,
+    grids: Gather<WhichGrids, Arc<GridList>>,
     node_lists: Gather<Id, NodeLists>,
     rate: Mutex<RateLimit<IpAddr>>,
     /// Ends when this master stops, so that followed logs end with it.
     pub(super) stopping: CancellationToken,
+    /// What goes on when its client has left, and what clients talk to for long.
+    pub(super) tasks: TaskTracker,
 }
 
 /// [`Resources`] whose tasks do not run yet.
 pub(crate) struct ResourceTasks {
     resources: Arc<Resources>,
     sessions: Gatherer<Vec<Digest>, Arc<HashMap<Digest, VerifiedToken>>>,
-    grids: Gatherer<WhichGrids, GridList>,
+    grids: Gatherer<WhichGrids, Arc<GridList>>,
     node_lists: Gatherer<Id, NodeLists>,
 }
 
 impl ResourceTasks {
     /// Starts the tasks, which end with `cancel`; what they serve can be used from now on.
-    pub(crate) fn start(self, tasks: &TaskTracker, cancel: &CancellationToken) -> Arc<Resources> {
+    pub(crate) fn start(self, cancel: &CancellationToken) -> Arc<Resources> {
+        let tasks = &self.resources.tasks;
         tasks.spawn(self.sessions.run(cancel.clone()));
         tasks.spawn(self.grids.run(cancel.clone()));
         tasks.spawn(self.node_lists.run(cancel.clone()));
@@ -76,6 +70,7 @@ impl Resources {
         store: &Store,
         settings: &Settings,
         stopping: CancellationToken,
+        tasks: &TaskTracker,
     ) -> Result<ResourceTasks, reqwest::Error> {
         let (sessions, session_task) =
             Sessions::new(store, settings.vault.clone(), settings.token_digester.clone());
@@ -90,6 +85,7 @@ impl Resources {
             node_lists,
             rate: Mutex::new(RateLimit::new(RATE_WINDOW)),
             stopping,
+            tasks: tasks.clone(),
         };
         let resources = Arc::new(resources);
         Ok(ResourceTasks { resources, sessions: session_task, grids: grid_task, node_lists: node_task })
@@ -106,16 +102,14 @@ impl Resources {
         if caller.actor().may_access(grid.id) { Ok(grid) } else { Err(Refused::Denied) }
     }
 
-    /// The grids that the caller may access, with what is in them.
-    pub(super) async fn grids_of(&self, caller: &Caller) -> Result<Vec<(GridRow, GridCounts)>, Refused> {
+    /// The list of the grids that the caller may access, rendered.
+    pub(super) async fn grid_list(&self, caller: &Caller) -> Result<Bytes, Refused> {
         let actor = caller.actor();
-        let which = if actor.may_administrate() {
-            WhichGrids::All
-        } else {
-            WhichGrids::These(actor.grids.iter().copied().collect())
-        };
-        let found = self.grids.ask(which).await?;
-        Ok(found.iter().filter(|(grid, _)| actor.may_access(grid.id)).cloned().collect())
+        if actor.may_administrate() {
+            return Ok(self.grids.ask(WhichGrids::All).await?.all());
+        }
+        let own = actor.grids.iter().copied().collect();
+        Ok(self.grids.ask(WhichGrids::These(own)).await?.only(|grid| actor.may_access(grid)))
     }
 
     /// The nodes of a grid, rendered.
@@ -134,15 +128,17 @@ impl Resources {
         self.rate.lock().unwrap_or_else(PoisonError::into_inner).admit(now, client, allowed)
     }
 
-    /// Whether a token is a valid one of a master administrator.
-    pub(in crate::http) async fn is_administrator(&self, token: &str) -> bool {
-        match self.sessions.verify(token).await {
-            Ok(Some(session)) => {
-                let valid = session.token.expires_in.is_none_or(|seconds| seconds > 0);
-                valid && session.user.actor.may_administrate()
-            }
-            Ok(None) | Err(_) => false,
-        }
+    /// The master administrator whose valid token this is.
+    pub(in crate::http) async fn administrator(&self, token: &str) -> Option<(Id, String)> {
+        let session = self.sessions.verify(token).await.ok()??;
+        let valid = session.token.expires_in.is_none_or(|seconds| seconds > 0);
+        let user = session.user;
+        (valid && user.actor.may_administrate()).then(|| (user.id(), user.actor.email.clone()))
+    }
+
+    /// Adds an entry to the audit log.
+    pub(in crate::http) async fn audit(&self, entry: AuditEntry) -> Result<(), Failure> {
+        self.store.audit_logs().add(entry).await
     }
 
     /// What this logical master is called.
@@ -169,10 +165,11 @@ impl Resources {
     }
 
     /// A new token with its refresh token.
-    pub(super) fn mint(&self) -> Minted {
+    pub(super) async fn mint(&self) -> Result<Minted, Refused> {
         let (token, refresh) = (hex::encode(rand::random::<[u8; 32]>()), random_hex_64());
-        let digest = |text: &str| self.sessions.digest(text);
-        Minted { token_digest: digest(&token), refresh_digest: digest(&refresh), token, refresh }
+        let digester = self.sessions.digester().await?;
+        let digest = |text: &str| digester.digest(text);
+        Ok(Minted { token_digest: digest(&token), refresh_digest: digest(&refresh), token, refresh })
     }
 }
 
@@ -184,28 +181,4 @@ fn random_hex_64() -> String {
 /// Which values of the configuration are stored encrypted.
 pub(super) fn is_encrypted(key: &str) -> bool {
     key.ends_with("_secret") || key == "server.salt"
-}
-
-fn ask_for_grids(store: &Store) -> Ask<WhichGrids, GridList> {
-    let grids = store.grids();
-    Box::new(move |questions: HashSet<WhichGrids>| {
-        let grids = grids.clone();
-        Box::pin(async move {
-            let mut wanted: Option<Vec<Id>> = Some(Vec::new());
-            for which in questions {
-                match which {
-                    WhichGrids::All => wanted = None,
-                    WhichGrids::These(ids) => wanted.iter_mut().for_each(|wanted| wanted.extend(&ids)),
-                }
-            }
-            let rows = grids.list(wanted.as_deref()).await?;
-            let ids: Vec<Id> = rows.iter().map(|row| row.id).collect();
-            let counts = grids.counts(&ids).await?;
-            let list = rows.into_iter().map(|row| {
-                let counted = counts.get(&row.id).copied().unwrap_or_default();
-                (row, counted)
-            });
-            Ok::<_, Failure>(Arc::new(list.collect()))
-        })
-    })
 }

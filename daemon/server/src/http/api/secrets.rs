@@ -139,9 +139,9 @@ async fn secret(api: &Api, grid: &GridRow, row: &SecretRow) -> Result<api::Secre
     })
 }
 
-fn services(grid: &GridRow, users: &[ServiceReference], name: &str) -> Vec<api::ServiceName> {
+fn services(grid: &GridRow, users: &[ServiceReference], name: &str) -> Vec<api::Named> {
     let concerned = |service: &&ServiceReference| service.uses.iter().any(|used| used == name);
-    let named = |service: &ServiceReference| api::ServiceName {
+    let named = |service: &ServiceReference| api::Named {
         id: format!("{}/{}", grid.name, service.path),
         name: service.name.clone(),
     };

@@ -6,7 +6,7 @@ use std::time::Duration;
 
 use kontena_core::token::{Digest, Digester, OriginalSalt, is_access_token};
 use kontena_core::vault::Vault;
-use kontena_store::{Store, VerifiedToken};
+use kontena_store::{Failure, Store, VerifiedToken};
 use serde_json::Value;
 use tokio::sync::{OnceCell, Semaphore};
 
@@ -19,6 +19,8 @@ const REMEMBERED_MAX: usize = 4_096;
 const COMPUTED_AT_ONCE: usize = 1;
 /// How long a request waits for its turn to have one computed.
 const TURN_WITHIN: Duration = Duration::from_secs(5);
+/// For the key in the database to be read or made.
+const KEY_WITHIN: Duration = Duration::from_secs(5);
 const SALT: &str = "server.salt";
 
 type Found = Arc<HashMap<Digest, VerifiedToken>>;
@@ -28,7 +30,10 @@ type Found = Arc<HashMap<Digest, VerifiedToken>>;
 pub(super) struct Sessions {
     store: Store,
     vault: Option<Vault>,
-    digester: Digester,
+    /// Keyed by the vault key.
+    digester: Option<Digester>,
+    /// Keyed by what is in the database: without a vault key, and for tokens that were made before there was one.
+    keyless: Arc<OnceCell<Option<Digester>>>,
     gather: Gather<Vec<Digest>, Found>,
     salt: Arc<OnceCell<OriginalSalt>>,
     /// The original's digest of a token, by ours. That it is remembered does not make the token valid.
@@ -40,7 +45,7 @@ impl Sessions {
     pub(super) fn new(
         store: &Store,
         vault: Option<Vault>,
-        digester: Digester,
+        digester: Option<Digester>,
     ) -> (Self, Gatherer<Vec<Digest>, Found>) {
         let tokens = store.access_tokens();
         let ask: Ask<Vec<Digest>, Found> = Box::new(move |questions: HashSet<Vec<Digest>>| {
@@ -55,6 +60,7 @@ impl Sessions {
             store: store.clone(),
             vault,
             digester,
+            keyless: Arc::default(),
             gather,
             salt: Arc::default(),
             remembered: Arc::default(),
@@ -63,9 +69,31 @@ impl Sessions {
         (sessions, gatherer)
     }
 
-    /// The digest of a new token.
-    pub(super) fn digest(&self, token: &str) -> Digest {
-        self.digester.digest(token)
+    /// What digests new tokens.
+    pub(super) async fn digester(&self) -> Result<Digester, Refused> {
+        match (&self.digester, self.keyless().await?) {
+            (Some(digester), _) | (None, Some(digester)) => Ok(digester.clone()),
+            (None, None) => Err(Refused::Busy),
+        }
+    }
+
+    /// What digests tokens by the key in the database. With a vault key none is made.
+    async fn keyless(&self) -> Result<Option<&Digester>, Refused> {
+        let load = || async {
+            let key = self.store.token_key();
+            let key = match &self.digester {
+                Some(_) => key.get(KEY_WITHIN).await?,
+                None => Some(key.get_or_make(rand::random(), KEY_WITHIN).await?),
+            };
+            Ok::<_, Failure>(key.map(|key| Digester::new(&key)))
+        };
+        Ok(self.keyless.get_or_try_init(load).await?.as_ref())
+    }
+
+    /// Our digests under which a token may be stored, that of a new one first.
+    async fn own_digests(&self, token: &str) -> Result<Vec<Digest>, Refused> {
+        let keyless = self.keyless().await?;
+        Ok(self.digester.iter().chain(keyless).map(|digester| digester.digest(token)).collect())
     }
 
     /// The session of an access token, valid or expired.
@@ -73,10 +101,11 @@ impl Sessions {
         if !is_access_token(token) {
             return Ok(None);
         }
-        let digest = self.digest(token);
+        let own = self.own_digests(token).await?;
+        let Some(digest) = own.first().cloned() else { return Ok(None) };
         let remembered = self.remembered().get(&digest).cloned();
         let known = remembered.is_some();
-        if let Some(session) = self.find([digest.clone()].into_iter().chain(remembered).collect()).await? {
+        if let Some(session) = self.find(own.into_iter().chain(remembered).collect()).await? {
             return Ok(Some(session));
         }
         if known {
@@ -96,7 +125,7 @@ impl Sessions {
 
     /// All digests under which a token may be stored.
     pub(super) async fn digests(&self, token: &str) -> Result<Vec<Digest>, Refused> {
-        let mut digests = vec![self.digest(token)];
+        let mut digests = self.own_digests(token).await?;
         digests.extend(self.original_digest(token).await?);
         Ok(digests)
     }

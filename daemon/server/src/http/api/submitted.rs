@@ -109,6 +109,11 @@ impl Query {
     pub(super) fn text(&self, name: &str) -> Option<&str> {
         self.0.get(name)?.as_str()
     }
+
+    /// The items between commas. Nothing at all counts as not given.
+    pub(super) fn list(&self, name: &str) -> Option<Vec<&str>> {
+        self.text(name).filter(|list| !list.is_empty()).map(|list| list.split(',').collect())
+    }
 }
 
 impl<S: Send + Sync> FromRequestParts<S> for Query {

@@ -15,12 +15,17 @@ use kontena_core::clock::Clock;
 
 use super::answer::{HTML, JSON, typed};
 use super::caller::{Caller, Client};
+use super::compress;
 use super::refused::{OAuth, Refused, bad_token, render};
 use crate::clock::SystemClock;
 use crate::http::{Admission, Api};
 
-/// How long any request may take until its answer begins.
+/// How long a request may take until its answer begins.
 const ANSWER_WITHIN: Duration = Duration::from_secs(25);
+/// The same, where an engine may have to work for it.
+const ENGINE_ANSWER_WITHIN: Duration = Duration::from_secs(310);
+/// Where engines work.
+const ENGINES: &str = "/v1/containers/";
 /// Requests to the token routes that a client may make in a minute, on all masters together.
 const TOKEN_RATE: f64 = 60.0;
 const VERSION: HeaderName = HeaderName::from_static("x-kontena-version");
@@ -40,15 +45,14 @@ pub(super) async fn authenticate(
         .into_iter()
         .filter_map(|name| Some((name.clone(), headers.get(name)?.clone())))
         .collect();
+    let gzip = compress::accepts(headers);
     let mut response = match identify(&api, admission, &parts).await {
         Ok(client) => {
             parts.extensions.insert(client);
             if parts.method == Method::HEAD {
                 no_route(parts.uri.path())
             } else {
-                let request = Request::from_parts(parts, body);
-                let answered = tokio::time::timeout(ANSWER_WITHIN, next.run(request)).await;
-                answered.unwrap_or_else(|_| Refused::Busy.into_response())
+                carry_out(&api, Request::from_parts(parts, body), next).await
             }
         }
         Err(response) => *response,
@@ -56,10 +60,28 @@ pub(super) async fn authenticate(
     if let Some(oauth) = response.extensions_mut().remove::<OAuth>() {
         response = render(&oauth, &accepted);
     }
-    if let Ok(version) = HeaderValue::from_str(&api.settings.compat_version) {
+    if response.status() != StatusCode::SWITCHING_PROTOCOLS
+        && let Ok(version) = HeaderValue::from_str(&api.settings.compat_version)
+    {
         response.headers_mut().insert(VERSION, version);
     }
-    response
+    if gzip { compress::compressed(response).await } else { response }
+}
+
+/// What changes something is carried out to its end, audit entry and messages to agents included, though its client
+/// may have left meanwhile.
+async fn carry_out(api: &Api, request: Request, next: Next) -> Response {
+    let engine = request.uri().path().starts_with(ENGINES);
+    let within = if engine { ENGINE_ANSWER_WITHIN } else { ANSWER_WITHIN };
+    let reads = request.method() == Method::GET;
+    let answering = next.run(request);
+    let answered = if reads {
+        tokio::time::timeout(within, answering).await.ok()
+    } else {
+        let task = api.resources.tasks.spawn(answering);
+        tokio::time::timeout(within, task).await.ok().and_then(Result::ok)
+    };
+    answered.unwrap_or_else(|| Refused::Busy.into_response())
 }
 
 /// 404 without a body, of the type that the original gives it.
@@ -133,7 +155,7 @@ pub(in crate::http) fn bearer(headers: &HeaderMap) -> Option<&str> {
 }
 
 /// Who sent the request, as far as proxies are trusted to say so.
-fn client_address(api: &Api, request: &Parts) -> IpAddr {
+pub(in crate::http) fn client_address(api: &Api, request: &Parts) -> IpAddr {
     let peer = request.extensions.get::<ConnectInfo<SocketAddr>>();
     let mut address =
         peer.map_or(IpAddr::V4(Ipv4Addr::LOCALHOST), |ConnectInfo(peer)| peer.ip().to_canonical());

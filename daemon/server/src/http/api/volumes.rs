@@ -12,6 +12,7 @@ use serde::Deserialize;
 use super::answer::{Nothing, created, ok, time};
 use super::caller::{Caller, Deed};
 use super::grids::InGrid;
+use super::notices::volumes_changed;
 use super::refused::{Refused, Reply};
 use super::submitted::{At, Submitted};
 use crate::http::Api;
@@ -76,9 +77,8 @@ pub(super) async fn remove(
         let message = format!("Volume still in use in services [{}]", paths.join(", "));
         return Err(Refused::field(&row.name, message));
     }
-    if !api.resources.store.volumes().remove(row.id).await? {
-        return Err(missing(&at.volume));
-    }
+    let removed = api.resources.store.volumes().remove(row.id).await?;
+    volumes_changed(&api, removed.ok_or_else(|| missing(&at.volume))?);
     note(&api, &caller, "delete", &row, &grid, &submitted.raw).await;
     Ok(ok(Nothing {}))
 }

@@ -1,9 +1,9 @@
 //! A node as clients see it.
 
-use kontena_core::agents::node::{self, NodeStatus, label};
-use kontena_core::id::Id;
+use kontena_core::agents::node::{self, NodeStatus, Peer, peer_ips, region};
 use kontena_store::{GridRow, NodeDetails};
 use kontena_wire::api;
+use kontena_wire::rpc::{self, loose};
 use serde_json::{Map, Value};
 
 use crate::http::api::answer::time;
@@ -12,40 +12,20 @@ use crate::http::api::grids::{logs, stats};
 /// What is shown of the last measurement.
 const USAGE: [&str; 5] = ["memory", "load", "filesystem", "usage", "cpu"];
 
-/// The addresses of all nodes of a grid, as each of them sees the others.
-pub(super) struct Neighbours<'a>(Vec<(Id, &'a str, Option<&'a str>, Option<&'a str>)>);
-
-impl<'a> Neighbours<'a> {
-    /// From all nodes of a grid.
-    pub(super) fn of(rows: &'a [NodeDetails]) -> Self {
-        let mut nodes: Vec<_> = rows
-            .iter()
-            .map(|row| (row.id, region(row), row.private_ip.as_deref(), row.public_ip.as_deref()))
-            .collect();
-        nodes.sort_by_key(|(id, ..)| *id);
-        Self(nodes)
-    }
-
-    /// Private addresses within the region, public ones beyond.
-    fn seen_by(&self, row: &NodeDetails) -> Vec<String> {
-        let own = region(row);
-        let mut addresses: Vec<&str> = Vec::with_capacity(self.0.len());
-        let mut seen = std::collections::HashSet::with_capacity(self.0.len());
-        for (id, region, private, public) in &self.0 {
-            let address = if *region == own { private } else { public };
-            if *id != row.id
-                && let Some(address) = address
-                && seen.insert(*address)
-            {
-                addresses.push(address);
-            }
-        }
-        addresses.into_iter().map(str::to_owned).collect()
-    }
+/// All nodes of a grid, as each of them sees the others.
+pub(super) fn neighbours(rows: &[NodeDetails]) -> Vec<Peer<'_>> {
+    let mut sorted: Vec<&NodeDetails> = rows.iter().collect();
+    sorted.sort_by_key(|row| row.id);
+    sorted.into_iter().map(peer).collect()
 }
 
-fn region(row: &NodeDetails) -> &str {
-    label(&row.labels, "region").unwrap_or("default")
+fn peer(row: &NodeDetails) -> Peer<'_> {
+    Peer {
+        number: row.node_number,
+        region: region(&row.labels),
+        private_ip: row.private_ip.as_deref(),
+        public_ip: row.public_ip.as_deref(),
+    }
 }
 
 fn status(row: &NodeDetails) -> &'static str {
@@ -70,6 +50,24 @@ pub(super) fn disconnection(row: &NodeDetails) -> String {
     format!("Websocket {how} at {} with code {code}: {reason}", at.unwrap_or_default())
 }
 
+/// How a connected node does, by what its agent says of its etcd.
+pub(super) fn health(grid: &GridRow, row: &NodeDetails, answer: &rpc::Value) -> api::NodeHealth {
+    api::NodeHealth {
+        id: format!("{}/{}", grid.name, row.name),
+        name: row.name.clone(),
+        node_number: row.node_number,
+        initial_member: row.node_number <= grid.initial_size,
+        status: status(row).to_owned(),
+        connected_at: row.connected_at.map(time),
+        disconnected_at: row.disconnected_at.map(time),
+        connected: row.connected,
+        etcd_health: api::EtcdHealth {
+            health: loose::get(answer, "health").and_then(loose::flag),
+            error: loose::text_at(answer, "error"),
+        },
+    }
+}
+
 /// The node's own address in the grid's network.
 fn overlay_ip(grid: &GridRow, number: i64) -> String {
     u8::try_from(number).ok().and_then(|number| node::overlay_ip(&grid.subnet, number)).unwrap_or_default()
@@ -86,7 +84,7 @@ fn usage(row: &NodeDetails) -> Option<Map<String, Value>> {
 }
 
 /// A node among its neighbours.
-pub(super) fn node(grid: &GridRow, row: &NodeDetails, neighbours: &Neighbours<'_>) -> api::Node {
+pub(super) fn node(grid: &GridRow, row: &NodeDetails, neighbours: &[Peer<'_>]) -> api::Node {
     api::Node {
         id: format!("{}/{}", grid.name, row.name),
         node_id: row.node_id.clone(),
@@ -116,7 +114,7 @@ pub(super) fn node(grid: &GridRow, row: &NodeDetails, neighbours: &Neighbours<'_
         overlay_ip: overlay_ip(grid, row.node_number),
         agent_version: row.agent_version.clone(),
         docker_version: row.docker_version.clone(),
-        peer_ips: neighbours.seen_by(row),
+        peer_ips: peer_ips(row.node_number, region(&row.labels), neighbours),
         node_number: row.node_number,
         initial_member: row.node_number <= grid.initial_size,
         grid: Some(api::NodeGrid {

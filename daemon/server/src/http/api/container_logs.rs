@@ -1,0 +1,85 @@
+//! What the containers of a grid wrote.
+
+use axum::extract::State;
+use kontena_core::id::Id;
+use kontena_store::{GridRow, LineFilter, LineRow, ServicePlace};
+use kontena_wire::api;
+
+use super::answer::{encode, ok, time};
+use super::caller::Caller;
+use super::follow::{Entry, follow};
+use super::grids::InGrid;
+use super::logs::{limit, page};
+use super::refused::{Refused, Reply};
+use super::submitted::{At, Query};
+use crate::http::Api;
+
+pub(super) async fn of_grid(
+    State(api): State<Api>,
+    caller: Caller,
+    At(at): At<InGrid>,
+    query: Query,
+) -> Reply {
+    let grid = api.resources.grid(&caller, &at.grid).await?;
+    let filter = filter(&api, &grid, &query).await?;
+    answer(&api, filter, &query).await
+}
+
+async fn filter(api: &Api, grid: &GridRow, query: &Query) -> Result<LineFilter, Refused> {
+    let mut filter = LineFilter { grid: Some(grid.id), ..LineFilter::default() };
+    if let Some(names) = query.list("containers") {
+        filter.names = Some(names.into_iter().map(str::to_owned).collect());
+    }
+    if let Some(names) = query.list("nodes") {
+        filter.nodes = Some(api.resources.store.event_logs().nodes_named(grid.id, &names).await?);
+    }
+    if let Some(paths) = query.list("services") {
+        filter.services = Some(api.resources.store.service_references().services_at(grid.id, &paths).await?);
+    }
+    Ok(filter)
+}
+
+/// The lines that a filter finds, once or as they come.
+pub(super) async fn answer(api: &Api, filter: LineFilter, query: &Query) -> Reply {
+    let limit = limit(query);
+    let Some(page) = page(query) else { return Ok(ok(api::Logs::<api::LogLine> { logs: Vec::new() })) };
+    let logs = api.resources.store.container_logs();
+    if query.text("follow").is_some() {
+        return Ok(follow(api.resources.stopping.clone(), page, limit, move |page, limit| {
+            let (logs, filter) = (logs.clone(), filter.clone());
+            Box::pin(async move {
+                let rows = logs.page(&filter, page, limit).await?;
+                Ok(rows.into_iter().filter_map(entry).collect())
+            })
+        }));
+    }
+    let rows = logs.page(&filter, page, limit).await?;
+    Ok(ok(api::Logs { logs: rows.into_iter().map(line).collect() }))
+}
+
+fn entry(row: LineRow) -> Option<Entry> {
+    Some(Entry { id: row.id, json: encode(&line(row)).ok()? })
+}
+
+fn line(row: LineRow) -> api::LogLine {
+    let LineRow { id, name, container, service: place, node, created_at, stream, data } = row;
+    let (mut grid, mut stack, mut service) = (None, None, None);
+    if let Some(ServicePlace { grid: in_grid, stack: in_stack, service: named }) = place {
+        let path = format!("{in_grid}/{in_stack}");
+        service = Some(api::Named { id: format!("{path}/{named}"), name: named });
+        stack = Some(api::Named { id: path, name: in_stack });
+        grid = Some(api::Named { id: in_grid.clone(), name: in_grid });
+    }
+    api::LogLine {
+        id: id.to_string(),
+        name,
+        container_id: container.as_ref().map(Id::to_string),
+        service,
+        stack,
+        grid,
+        node: node.map(|name| api::NodeName { name }),
+        created_at: time(created_at),
+        stream,
+        data,
+    }
+}

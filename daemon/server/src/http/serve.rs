@@ -1,0 +1,150 @@
+//! Connections of clients: how many there may be, and how long and how large what they send may be, so that none
+//! can hold the others up. Bodies have their limits where they are read.
+
+use std::io;
+use std::net::SocketAddr;
+use std::sync::Arc;
+use std::time::Duration;
+
+use axum::Router;
+use axum::body::Body;
+use axum::extract::ConnectInfo;
+use axum::http::{Extensions, Request};
+use hyper::body::Incoming;
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use tower_service::Service;
+
+/// For the head of a request to come, and for a connection that is kept open without one.
+const HEAD_WITHIN: Duration = Duration::from_secs(15);
+/// The largest head, in bytes.
+const HEAD_MAX: usize = 64 << 10;
+/// How many connections there may be, agents' among them: below the number of files that the unit allows.
+const CONNECTIONS_MAX: usize = 60_000;
+/// Before the next try when the host has no more files or memory for a connection.
+const RETRY: Duration = Duration::from_millis(200);
+
+/// Where connections come in.
+pub(crate) trait Door: Send + Sync + 'static {
+    /// A connection.
+    type Stream: AsyncRead + AsyncWrite + Unpin + Send + 'static;
+
+    /// Waits for the next, with who it is.
+    fn next(&self) -> impl Future<Output = io::Result<(Self::Stream, Peer)>> + Send;
+}
+
+/// Who a connection is from.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Peer {
+    /// From the network.
+    Network(SocketAddr),
+    /// From this host.
+    Local(LocalPeer),
+}
+
+/// The process at the other end of a socket of this host, if the kernel told.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) struct LocalPeer {
+    /// Its user.
+    pub(crate) uid: Option<u32>,
+}
+
+impl Peer {
+    fn mark(self, extensions: &mut Extensions) {
+        match self {
+            Self::Network(address) => drop(extensions.insert(ConnectInfo(address))),
+            Self::Local(peer) => drop(extensions.insert(peer)),
+        }
+    }
+}
+
+impl Door for TcpListener {
+    type Stream = TcpStream;
+
+    async fn next(&self) -> io::Result<(TcpStream, Peer)> {
+        let (stream, address) = self.accept().await?;
+        if stream.set_nodelay(true).is_err() {
+            tracing::debug!(%address, "a connection was gone at once");
+        }
+        Ok((stream, Peer::Network(address)))
+    }
+}
+
+impl Door for UnixListener {
+    type Stream = UnixStream;
+
+    async fn next(&self) -> io::Result<(UnixStream, Peer)> {
+        let (stream, _) = self.accept().await?;
+        let uid = stream.peer_cred().ok().map(|credentials| credentials.uid());
+        Ok((stream, Peer::Local(LocalPeer { uid })))
+    }
+}
+
+/// Serves until `serving` ends and every connection has.
+pub(crate) async fn serve(door: impl Door, router: Router, serving: CancellationToken) {
+    let (connections, places) = (TaskTracker::new(), Arc::new(Semaphore::new(CONNECTIONS_MAX)));
+    loop {
+        let accepted = tokio::select! {
+            () = serving.cancelled() => break,
+            accepted = async {
+                // Who finds no place waits in the kernel's queue.
+                let place = Arc::clone(&places).acquire_owned().await.map_err(io::Error::other)?;
+                Ok::<_, io::Error>((door.next().await?, place))
+            } => accepted,
+        };
+        match accepted {
+            Ok(((stream, peer), place)) => {
+                let conversation = converse(stream, peer, router.clone(), serving.clone());
+                connections.spawn(async move {
+                    conversation.await;
+                    drop(place);
+                });
+            }
+            // Who left before it was taken in.
+            Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+            Err(error) => {
+                tracing::warn!(%error, "a connection was not taken in");
+                tokio::time::sleep(RETRY).await;
+            }
+        }
+    }
+    connections.close();
+    connections.wait().await;
+}
+
+async fn converse(
+    stream: impl AsyncRead + AsyncWrite + Unpin + Send + 'static,
+    peer: Peer,
+    router: Router,
+    serving: CancellationToken,
+) {
+    let service = service_fn(move |request: Request<Incoming>| {
+        let mut request = request.map(Body::new);
+        peer.mark(request.extensions_mut());
+        // A router is always ready.
+        router.clone().call(request)
+    });
+    let connection = http1::Builder::new()
+        .timer(TokioTimer::new())
+        .header_read_timeout(HEAD_WITHIN)
+        .max_buf_size(HEAD_MAX)
+        .serve_connection(TokioIo::new(stream), service)
+        .with_upgrades();
+    let mut connection = std::pin::pin!(connection);
+    let ended = tokio::select! {
+        ended = connection.as_mut() => ended,
+        () = serving.cancelled() => {
+            connection.as_mut().graceful_shutdown();
+            connection.await
+        }
+    };
+    if let Err(error) = ended {
+        tracing::debug!(%error, "a connection ended early");
+    }
+}

@@ -1,0 +1,229 @@
+//! What nodes and containers measured: `host_node_stats` and `container_stats`. Capped: the oldest are forgotten.
+
+use kontena_core::id::Id;
+use mongodb::bson::{Bson, Document, doc};
+use serde_json::{Map, Value};
+
+use crate::client::Store;
+use crate::command::Failure;
+use crate::containers::CONTAINERS;
+use crate::document::{Read, date, oid};
+use crate::table::Table;
+
+pub(crate) const CONTAINER_STATS: &str = "container_stats";
+pub(crate) const HOST_NODE_STATS: &str = "host_node_stats";
+
+/// Whose statistics.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// Of a grid.
+    Grid(Id),
+    /// Of a node.
+    Node(Id),
+    /// Of a service.
+    Service(Id),
+}
+
+/// A running container with what it last measured.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Usage {
+    /// Of the container.
+    pub name: String,
+    /// None: nothing was measured yet.
+    pub measure: Option<Measure>,
+}
+
+/// What a container measured.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Measure {
+    /// Percent of one core.
+    pub cpu: Option<f64>,
+    /// The engine's shares.
+    pub cpu_limit: Option<Value>,
+    /// Which cores it may use, as in `0-3`.
+    pub cpu_mask: Option<String>,
+    /// Bytes.
+    pub memory: Option<Value>,
+    /// Bytes.
+    pub memory_limit: Option<Value>,
+    /// As it was reported.
+    pub network: Map<String, Value>,
+}
+
+/// What nodes measured in one minute. A node that measured several times counts by its mean; of several nodes all
+/// is added up.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Minute {
+    /// Its beginning, in milliseconds since 1970.
+    pub at: i64,
+    /// Percent of one core.
+    pub cpu_used: f64,
+    /// How many.
+    pub cores: f64,
+    /// Bytes: used, total, free, active, inactive, cached, buffers.
+    pub memory: [f64; 7],
+    /// Bytes: used, total.
+    pub filesystem: [f64; 2],
+    /// Within the grid.
+    pub internal: Link,
+    /// Beyond it.
+    pub external: Link,
+}
+
+/// What went over a network.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Link {
+    /// Of the hosts.
+    pub interfaces: Vec<String>,
+    /// Received and per second, sent and per second.
+    pub bytes: [f64; 4],
+}
+
+const MEMORY: [&str; 7] = ["used", "total", "free", "active", "inactive", "cached", "buffers"];
+const LINK: [&str; 4] = ["rx_bytes", "rx_bytes_per_second", "tx_bytes", "tx_bytes_per_second"];
+const LINKS: [&str; 2] = ["internal", "external"];
+
+/// The collections.
+#[derive(Clone, Debug)]
+pub struct Statistics {
+    containers: Table,
+    nodes: Table,
+}
+
+impl Store {
+    /// What nodes and containers measured.
+    #[must_use]
+    pub fn statistics(&self) -> Statistics {
+        Statistics {
+            containers: Table::new(self.database(), CONTAINERS),
+            nodes: Table::new(self.database(), HOST_NODE_STATS),
+        }
+    }
+}
+
+impl Statistics {
+    /// The running containers of a grid, node or service with what each last measured; the oldest first.
+    pub async fn latest(&self, of: Wanted) -> Result<Vec<Usage>, Failure> {
+        let (key, id) = match of {
+            Wanted::Grid(id) => ("grid_id", id),
+            Wanted::Node(id) => ("host_node_id", id),
+            Wanted::Service(id) => ("grid_service_id", id),
+        };
+        let running = doc! {
+            key: oid(id), "deleted_at": null, "container_type": "container", "state.running": true,
+            "container_id": { "$ne": null },
+        };
+        let last = doc! {
+            "from": CONTAINER_STATS, "localField": "_id", "foreignField": "container_id",
+            "pipeline": [{ "$sort": { "_id": -1 } }, { "$limit": 1 }], "as": "stats",
+        };
+        let pipeline = vec![
+            doc! { "$match": running },
+            doc! { "$sort": { "created_at": 1, "_id": 1 } },
+            doc! { "$project": { "name": 1 } },
+            doc! { "$lookup": last },
+        ];
+        let rows = self.containers.aggregate(pipeline).await?;
+        let usage = |row: &Document| Usage {
+            name: row.text_or_empty("name"),
+            measure: row.documents("stats").first().map(|stat| measure(stat)),
+        };
+        Ok(rows.iter().map(usage).collect())
+    }
+
+    /// What a node, or all nodes of a grid, measured between two times in milliseconds since 1970, by minutes.
+    pub async fn minutes(&self, of: Wanted, from: i64, to: i64) -> Result<Vec<Minute>, Failure> {
+        let (key, id) = match of {
+            Wanted::Grid(id) => ("grid_id", id),
+            // Nothing is known of nodes by service.
+            Wanted::Node(id) | Wanted::Service(id) => ("host_node_id", id),
+        };
+        let matched = doc! { key: oid(id), "created_at": { "$gte": date(from), "$lte": date(to) } };
+        let busy = ["user", "system", "nice"].map(|kind| or_zero(&format!("cpu.{kind}"))).to_vec();
+        let mut of_node = doc! {
+            "_id": {
+                "at": { "$dateTrunc": { "date": "$created_at", "unit": "minute" } }, "node": "$host_node_id",
+            },
+            "cpu": { "$avg": { "$add": busy } },
+            "cores": { "$avg": "$cpu.num_cores" },
+        };
+        let mut together = doc! {
+            "_id": "$_id.at", "cpu": { "$sum": "$cpu" }, "cores": { "$sum": "$cores" },
+        };
+        let mut both = |name: String, value: Bson| {
+            of_node.insert(name.clone(), doc! { "$avg": value });
+            together.insert(name.clone(), doc! { "$sum": format!("${name}") });
+        };
+        for kind in MEMORY {
+            both(format!("memory_{kind}"), format!("$memory.{kind}").into());
+        }
+        for kind in ["used", "total"] {
+            both(format!("filesystem_{kind}"), doc! { "$sum": format!("$filesystem.{kind}") }.into());
+        }
+        for link in LINKS {
+            for kind in LINK {
+                both(format!("{link}_{kind}"), format!("$network.{link}.{kind}").into());
+            }
+        }
+        for link in LINKS {
+            let name = format!("{link}_interfaces");
+            of_node.insert(name.clone(), doc! { "$first": format!("$network.{link}.interfaces") });
+            together.insert(name.clone(), doc! { "$first": format!("${name}") });
+        }
+        let pipeline = vec![
+            doc! { "$match": matched },
+            doc! { "$group": of_node },
+            doc! { "$group": together },
+            doc! { "$sort": { "_id": 1 } },
+        ];
+        Ok(self.nodes.aggregate(pipeline).await?.iter().map(minute).collect())
+    }
+}
+
+fn or_zero(path: &str) -> Document {
+    doc! { "$ifNull": [format!("${path}"), 0] }
+}
+
+/// A number that may be of any type, or none at all.
+fn number(row: &Document, key: &str) -> Option<f64> {
+    let number = match row.get(key)? {
+        Bson::Double(number) => *number,
+        Bson::Int32(number) => f64::from(*number),
+        #[expect(clippy::cast_precision_loss, reason = "bytes and percents, for people")]
+        Bson::Int64(number) => *number as f64,
+        _ => return None,
+    };
+    number.is_finite().then_some(number)
+}
+
+fn minute(row: &Document) -> Minute {
+    let value = |key: &str| number(row, key).unwrap_or_default();
+    let link = |link: &str| Link {
+        interfaces: row.texts(&format!("{link}_interfaces")),
+        bytes: LINK.map(|kind| value(&format!("{link}_{kind}"))),
+    };
+    let [internal, external] = LINKS.map(link);
+    Minute {
+        at: row.time("_id").unwrap_or_default(),
+        cpu_used: value("cpu"),
+        cores: value("cores"),
+        memory: MEMORY.map(|kind| value(&format!("memory_{kind}"))),
+        filesystem: ["used", "total"].map(|kind| value(&format!("filesystem_{kind}"))),
+        internal,
+        external,
+    }
+}
+
+fn measure(stat: &Document) -> Measure {
+    let part = |key: &str| stat.get_document(key).ok();
+    let spec = |key: &str| part("spec").and_then(|spec| spec.get_document(key).ok());
+    let shown = |document: Option<&Document>, key: &str| document?.get(key).map(crate::document::to_json);
+    Measure {
+        cpu: part("cpu").and_then(|cpu| number(cpu, "usage_pct")),
+        cpu_limit: shown(spec("cpu"), "limit"),
+        cpu_mask: spec("cpu").and_then(|cpu| cpu.text("mask")),
+        memory: shown(part("memory"), "usage"),
+        memory_limit: shown(spec("memory"), "limit"),
+        network: stat.object("network"),
+    }
+}
