@@ -238,6 +238,29 @@ async fn the_name_of_the_cluster_is_typed_before_the_leader_steps_down() -> Resu
     Ok(())
 }
 
+#[tokio::test]
+async fn a_master_is_drained_from_the_list_and_shown_so() -> Result<()> {
+    let database = shared().await?.database();
+    let first = start("first", &database).await?;
+    acting(&[&first], 1).await?;
+    let second = start("second", &database).await?;
+    let tmux = Tmux::open((120, 40), &token(), &format!("--url {}", first.url()))?;
+    tmux.sees("all is well", |text| text.contains("ALL IS WELL")).await?;
+    tmux.press(&["1", "G"])?;
+    tmux.press(&["X"])?;
+    let text = tmux.sees("the question", |text| text.contains("gives up the lease if it has it")).await?;
+    let chosen = if text.contains("first gives up the lease") { &first } else { &second };
+    tmux.press(&["-l", first.url().trim_start_matches("http://")])?;
+    tmux.press(&["Enter"])?;
+    tmux.sees("that it drains", |text| {
+        text.lines().any(|line| line.contains(chosen.name()) && line.contains("draining"))
+    })
+    .await?;
+    let (status, _) = chosen.ask(reqwest::Method::GET, "/readyz").await?;
+    assert_eq!(status, reqwest::StatusCode::SERVICE_UNAVAILABLE);
+    Ok(())
+}
+
 /// Runs the TUI without a terminal.
 fn once(arguments: &[&str]) -> Result<Output> {
     let mut command = Command::new(program("kontena-tui")?);

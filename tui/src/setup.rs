@@ -140,7 +140,8 @@ fn known(notes: &mut Vec<String>) -> Known {
     }
 }
 
-fn read(path: &Path, most: u64) -> std::io::Result<String> {
+/// Reads a small text file.
+pub(crate) fn read(path: &Path, most: u64) -> std::io::Result<String> {
     let mut text = Vec::new();
     std::fs::File::open(path)?.take(most + 1).read_to_end(&mut text)?;
     if u64::try_from(text.len()).unwrap_or(u64::MAX) > most {

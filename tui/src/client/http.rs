@@ -1,17 +1,19 @@
 //! Requests to one master, and their failures in words that say what to do.
 
 use std::io::ErrorKind;
+use std::path::PathBuf;
 use std::time::Duration;
 
 use kontena_wire::agents::AgentList;
 use kontena_wire::cluster::{Cluster, Refusal, StepDown};
-use reqwest::{Method, RequestBuilder, Response, StatusCode};
+use reqwest::{Certificate, ClientBuilder, Method, RequestBuilder, Response, StatusCode, Url};
 use secrecy::ExposeSecret;
 use serde::Serialize;
 use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::target::{Target, Way};
+use crate::setup::read;
 
 /// How long a connection may take.
 const CONNECT: Duration = Duration::from_secs(2);
@@ -21,6 +23,8 @@ pub(super) const ANSWER: Duration = Duration::from_secs(4);
 const PATIENT: Duration = Duration::from_secs(15);
 /// How long the feed may be silent: the master gives a sign of life each five seconds.
 const SILENCE: Duration = Duration::from_secs(12);
+/// The largest file of certificates that is taken.
+const CERTIFICATES_MAX: u64 = 1 << 20;
 /// The largest body that is taken.
 const BODY_MAX: usize = 64 << 20;
 
@@ -48,6 +52,24 @@ impl Failure {
     }
 }
 
+/// Trusts the certificate of this host that the original's command line keeps for masters with one of their own, if
+/// it is there (`~/.kontena/certs/HOST.pem`).
+fn trusted(builder: ClientBuilder, url: &Url) -> Result<ClientBuilder, Failure> {
+    let (Some(home), Some(host)) = (std::env::var_os("HOME"), url.host_str()) else { return Ok(builder) };
+    let path = PathBuf::from(home).join(".kontena/certs").join(format!("{host}.pem"));
+    let pem = match read(&path, CERTIFICATES_MAX) {
+        Ok(pem) => pem,
+        Err(error) if error.kind() == ErrorKind::NotFound => return Ok(builder),
+        Err(error) => return Err(Failure::new(format!("{} cannot be read: {error}", path.display()))),
+    };
+    match Certificate::from_pem_bundle(pem.as_bytes()) {
+        Ok(certificates) if !certificates.is_empty() => {
+            Ok(certificates.into_iter().fold(builder, ClientBuilder::add_root_certificate))
+        }
+        _ => Err(Failure::new(format!("{} holds no certificate", path.display()))),
+    }
+}
+
 impl Master {
     pub(crate) fn new(target: Target) -> Result<Self, Failure> {
         let builder = reqwest::Client::builder()
@@ -59,7 +81,7 @@ impl Master {
             .no_proxy();
         let builder = match &target.way {
             Way::Socket(path) => builder.unix_socket(path.as_path()),
-            Way::Url(_) => builder,
+            Way::Url(url) => trusted(builder, url)?,
         };
         let http =
             builder.build().map_err(|error| Failure::new(format!("no client can be made: {error}")))?;
