@@ -99,7 +99,10 @@ impl Election {
     #[must_use]
     pub fn limit(&self, lane: Lane) -> Duration {
         match lane {
-            Lane::Lease => self.candidate.timing.call_limit,
+            Lane::Lease => match &self.state.call {
+                Some(Call { command: Command::Acquire { .. }, .. }) => self.candidate.timing.acquire_limit,
+                _ => self.candidate.timing.call_limit,
+            },
             Lane::Fence => self.candidate.timing.raise_call_limit,
         }
     }

@@ -26,6 +26,9 @@ pub struct Timing {
     pub every: Duration,
     /// The longest wait for the answer to one call on the lease.
     pub call_limit: Duration,
+    /// The same for the call that takes the lease: a look was just answered, so that the way is free, and a majority
+    /// may be slow. Whoever gives up too soon has to find out whether it took it.
+    pub acquire_limit: Duration,
     /// From a failed call to the next one.
     pub retry: Duration,
     /// The longest wait for the answer to one raise of the fence.
@@ -50,6 +53,7 @@ impl Timing {
             ttl,
             every: ttl / 4,
             call_limit: ttl / 5,
+            acquire_limit: ttl / 2,
             retry: Duration::from_millis(20),
             raise_call_limit: Duration::from_millis(250),
             raise_limit: ttl,

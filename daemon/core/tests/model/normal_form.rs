@@ -145,7 +145,7 @@ fn normalise_master(master: &mut Master, setting: Setting, current: Option<Versi
     *raise_failures = 0;
     *last_seen = None;
     if let Some(Call { command, sent_at }) = call {
-        not_before(&mut sent_at.monotonic, timing.every.max(timing.call_limit));
+        not_before(&mut sent_at.monotonic, timing.every.max(timing.call_limit).max(timing.acquire_limit));
         not_before(&mut sent_at.boottime, Timing::hold(timing.ttl));
         if let Command::Release { reason, .. } = command {
             *reason = REASON;

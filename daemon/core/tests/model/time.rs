@@ -25,6 +25,7 @@ pub(crate) fn timing(ticks: u32) -> Timing {
         ttl,
         every: ttl / 4 * 19 / 20,
         call_limit: ttl / 5,
+        acquire_limit: ttl / 2,
         // The next tick, by every clock.
         retry: Duration::from_nanos(1),
         raise_call_limit: ttl / 5,
