@@ -1,16 +1,51 @@
-//! Agents and masters: real sockets, real processes, a real database.
+//! Agents and masters: real sockets, real processes, a real database. Where each rule of the agents' protocol is
+//! held:
+//!
+//! | rule | test |
+//! | --- | --- |
+//! | order of the checks; 4000, 4001, 4002, 4004 with their words | `handshake::what_is_missing_or_wrong_…` |
+//! | 4010 behind the version; the version is judged first | `handshake::another_version_is_told_…` |
+//! | 4020 both ways, noted with the node; tolerance as configured | `handshake::a_clock_that_is_off_…`, `patience_and_…` |
+//! | new node: number, name, labels; both greetings, in order, once | `handshake::a_new_node_is_made_…` |
+//! | node token: claim, 4003, 4005, 4006, return | `handshake::a_node_token_admits_…` |
+//! | both tokens; a known node is not changed by its headers | `handshake::of_two_tokens_…` |
+//! | frames before the greeting are carried out | `handshake::what_an_agent_sends_before_…` |
+//! | another grid's node; a full grid; no database: 503 | `handshake::a_node_of_another_grid_…`, `without_a_database_…` |
+//! | 1009, 1002, 1007; ends by the agent; none: 1000 and 1006 | `closes` |
+//! | 4030; pings both ways, the exact payload | `sessions::pings_are_answered_…` |
+//! | 4031, 4040, 4041 after a ping | `sessions::a_removed_node_…`, `a_newer_connection_…` |
+//! | 1001 on a stop, and when cut off from the database | `sessions::a_master_that_stops_…`, `outages` |
+//! | each call of a master: method, parameters, answer, fault | `calls`, and for the frames `wire::agent::outbound` |
+//! | exec: output, exit, error, input, size, end, both ways | `bus::commands_run_…`, `calls::a_command_that_fails_…` |
+//! | no owner: told at once | `bus::who_cannot_be_reached_…` |
+//! | `/nodes/update`, `/containers/save` field by field | `recorded` |
+//! | `/nodes/get`, unknown methods, wrong arity, another node's id | `reports::every_request_is_answered_…` |
+//! | `/node_service_pods/list`, whole or an error; secrets | `pods` |
+//! | `set_state`, `mark_oneshot_hook` | `reports::the_state_of_an_instance_never_goes_back` |
+//! | `/node_volumes/list`, `set_state` | `reports::volumes_are_listed_whole_…` |
+//! | `/containers/save`, `event`, `cleanup`, `health` | `reports::containers_come_change_and_go` |
+//! | logs, events, statistics; *bin*, invalid UTF-8, NaN | `reports::logs_events_and_statistics_arrive` |
+//! | unplug, grace, stale sessions, reclaim | `losses` |
+//! | ephemeral nodes | `ephemeral` |
+//! | what an agent would stumble over (the simulator's faults) | every test with [`kontena_testkit::agent::Agent`] |
 
 mod bus;
+mod calls;
+mod closes;
+mod ephemeral;
 mod handshake;
 mod listing;
 mod losses;
+mod misbehaviour;
+mod outages;
 mod pods;
+mod recorded;
 mod reports;
 mod sessions;
 
 use std::time::{Duration, Instant};
 
-use anyhow::{Result, anyhow, bail};
+use anyhow::{Context, Result, anyhow, bail};
 use kontena_core::id::Id;
 use kontena_core::input::NewGrid;
 use kontena_store::{MadeGrid, Purpose, Store};
@@ -39,9 +74,15 @@ struct Stage {
 
 impl Stage {
     async fn set() -> Result<Self> {
+        Self::configured("").await
+    }
+
+    /// With more lines in the master's configuration.
+    async fn configured(lines: &str) -> Result<Self> {
         let database = shared().await?.database();
-        let master = crate::process::start("only", &database).await?;
-        Self::around(master, database).await
+        let mut settings = kontena_testkit::master::Settings::new("only", &database.uri);
+        settings.configuration = lines.to_owned();
+        Self::around(Master::start(settings).await?, database).await
     }
 
     async fn around(master: Master, database: Database) -> Result<Self> {
@@ -75,11 +116,24 @@ fn address(master: &Master) -> String {
     master.url().trim_start_matches("http://").to_owned()
 }
 
+/// The most memory that a master ever had, in KiB.
+fn peak_kib(master: &Master) -> Result<u64> {
+    let pid = master.pid().context("the master has ended")?;
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find(|line| line.starts_with("VmHWM:")).context("no peak")?;
+    Ok(line.split_whitespace().nth(1).context("no value")?.parse()?)
+}
+
 async fn ready(master: &Master) -> Result<()> {
     eventually("a ready master", async || {
         Ok(master.ask(reqwest::Method::GET, "/readyz").await?.0 == StatusCode::OK)
     })
     .await
+}
+
+/// Waits until a master has seen that there is another one.
+async fn knows_another(master: &Master) -> Result<()> {
+    eventually("another master", async || Ok(crate::process::cluster(master).await?.masters.len() == 2)).await
 }
 
 /// Waits until `wanted` is so.

@@ -15,14 +15,14 @@ use crate::process::{acting, start};
 const PATIENCE: Duration = Duration::from_secs(20);
 
 /// A client of the feed.
-struct Follower {
+pub(crate) struct Follower {
     answer: reqwest::Response,
     text: String,
     last: Option<String>,
 }
 
 impl Follower {
-    async fn new(master: &Master, last: Option<&str>) -> Result<Self> {
+    pub(crate) async fn new(master: &Master, last: Option<&str>) -> Result<Self> {
         let http = client().unix_socket(master.admin_socket()).build()?;
         let mut request = http.get(format!("{}/v1/cluster/events", master.url()));
         if let Some(last) = last {
@@ -59,7 +59,7 @@ impl Follower {
     }
 
     /// All events until the first that is `wanted`, which is the last of them.
-    async fn until(&mut self, wanted: impl Fn(&Happening) -> bool) -> Result<Vec<Happening>> {
+    pub(crate) async fn until(&mut self, wanted: impl Fn(&Happening) -> bool) -> Result<Vec<Happening>> {
         let deadline = Instant::now() + PATIENCE;
         let mut seen = Vec::new();
         while Instant::now() < deadline {

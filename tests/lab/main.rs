@@ -51,6 +51,8 @@ enum Scenario {
     Herd(scenario::herd::Herd),
     /// Call agents whose sessions another master holds.
     Bus(scenario::bus::Bus),
+    /// Agents that misbehave in every way on a slow database, beside agents that do not.
+    Misbehaviour(scenario::misbehaviour::Misbehaviour),
     /// Ask a master what command lines ask, while another one changes it.
     Api(scenario::api::Api),
     /// Watch masters that have nothing to do: memory, processor, commands to the database.
@@ -71,6 +73,7 @@ async fn main() -> ExitCode {
         Scenario::Agents(agents) => scenario::agents::run(agents).await,
         Scenario::Herd(herd) => scenario::herd::run(herd).await.map(Some),
         Scenario::Bus(bus) => scenario::bus::run(bus).await.map(Some),
+        Scenario::Misbehaviour(arguments) => scenario::misbehaviour::run(arguments).await.map(Some),
         Scenario::Api(api) => scenario::api::run(api).await.map(Some),
         Scenario::Idle(idle) => scenario::idle::run(idle).await.map(Some),
     };

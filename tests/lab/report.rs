@@ -4,15 +4,14 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use serde::Serialize;
-use serde_json::{Map, Value};
+use serde_json::{Map, Value, json};
 
 /// The result of one run of a scenario.
-#[derive(Debug, Serialize)]
+#[derive(Debug)]
 pub(crate) struct Report {
     scenario: &'static str,
     settings: Map<String, Value>,
     samples: BTreeMap<&'static str, Vec<f64>>,
-    summary: BTreeMap<&'static str, Summary>,
     violations: BTreeMap<&'static str, u64>,
 }
 
@@ -32,34 +31,16 @@ impl Report {
             Value::Object(settings) => settings,
             other => Map::from_iter([("settings".to_owned(), other)]),
         };
-        Self {
-            scenario,
-            settings,
-            samples: BTreeMap::new(),
-            summary: BTreeMap::new(),
-            violations: BTreeMap::new(),
-        }
+        Self { scenario, settings, samples: BTreeMap::new(), violations: BTreeMap::new() }
     }
 
     /// Adds a sample. The name carries its unit.
     pub(crate) fn sample(&mut self, name: &'static str, value: f64) {
-        let samples = self.samples.entry(name).or_default();
-        samples.push(value);
-        if let Some(summary) = summarize(samples) {
-            self.summary.insert(name, summary);
-        }
-    }
-
-    /// Adds one of very many samples, which are summarized in the end.
-    pub(crate) fn sample_many(&mut self, name: &'static str, value: f64) {
         self.samples.entry(name).or_default().push(value);
     }
 
-    /// Summarizes the samples of a name.
-    pub(crate) fn summarize(&mut self, name: &'static str) {
-        if let Some(summary) = self.samples.get(name).and_then(|samples| summarize(samples)) {
-            self.summary.insert(name, summary);
-        }
+    fn summary(&self) -> BTreeMap<&'static str, Summary> {
+        self.samples.iter().filter_map(|(name, samples)| Some((*name, summarize(samples)?))).collect()
     }
 
     /// Adds to the count of a broken promise. Promises that were kept are named too, with 0.
@@ -81,7 +62,7 @@ impl Report {
             "\n{:22} {:>5} {:>10} {:>10} {:>10} {:>10}",
             self.scenario, "n", "p50", "p90", "p99", "max"
         );
-        for (name, Summary { n, p50, p90, p99, max }) in &self.summary {
+        for (name, Summary { n, p50, p90, p99, max }) in self.summary() {
             let _written = writeln!(text, "{name:22} {n:>5} {p50:>10.2} {p90:>10.2} {p99:>10.2} {max:>10.2}");
         }
         for (name, count) in &self.violations {
@@ -92,7 +73,12 @@ impl Report {
 
     /// For programs.
     pub(crate) fn json(&self) -> String {
-        serde_json::to_string(self).unwrap_or_else(|error| format!("{{\"error\":\"{error}\"}}"))
+        let Self { scenario, settings, samples, violations } = self;
+        let line = json!({
+            "scenario": scenario, "settings": settings, "samples": samples, "summary": self.summary(),
+            "violations": violations,
+        });
+        line.to_string()
     }
 }
 

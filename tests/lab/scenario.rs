@@ -9,6 +9,7 @@ pub(crate) mod handover;
 pub(crate) mod herd;
 pub(crate) mod hosts;
 pub(crate) mod idle;
+pub(crate) mod misbehaviour;
 pub(crate) mod mongo_failover;
 pub(crate) mod sim;
 pub(crate) mod tui;

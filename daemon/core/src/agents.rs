@@ -2,10 +2,12 @@
 //! told of itself and its peers.
 
 pub mod admission;
+pub mod isolation;
 pub mod keepalive;
 pub mod node;
 pub mod pod;
 pub mod refusal;
+pub mod secrets;
 pub mod skew;
 pub mod version;
 

@@ -1,11 +1,15 @@
 //! The agents: let in, listened to, called, wherever in the cluster their sessions are.
 
 mod admissions;
+mod arrivals;
+mod audit;
 mod bodies;
 mod bus;
 mod calls;
 mod exec;
+mod gate;
 mod gather;
+mod isolation;
 mod keepalive;
 mod limits;
 mod outbound;
@@ -13,6 +17,7 @@ mod pods;
 mod registry;
 mod retry;
 mod session;
+mod socket;
 mod telemetry;
 mod upgrade;
 
@@ -21,19 +26,23 @@ use std::time::Duration;
 
 use kontena_core::election::HolderId;
 use kontena_core::id::Id;
+use kontena_core::vault::Vault;
 use kontena_store::{Ended, HostNodes, InstanceRow, PlacedVolume, Reported, SavedContainer, Store};
 use kontena_wire::rpc::Value;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+pub(crate) use arrivals::Moves;
 pub use exec::{Exec, ExecEvent};
 pub use limits::AgentSettings;
 pub use outbound::CallError;
 pub(crate) use upgrade::at_root;
 
+use crate::feed::Feed;
 use crate::fitness::Fitness;
 use crate::heartbeat::Picture;
+use crate::settings::Settings;
 use gather::Gather;
 
 /// After which a load balancer has seen that a master is not ready.
@@ -52,6 +61,7 @@ struct Shared {
     me: HolderId,
     settings: AgentSettings,
     compat_version: String,
+    vault: Option<Vault>,
     store: Store,
     nodes: HostNodes,
     registry: registry::Registry,
@@ -65,6 +75,8 @@ struct Shared {
     telemetry: telemetry::Intake,
     post: bus::Post,
     execs: exec::Routes,
+    arrivals: arrivals::Arrivals,
+    large_frames: gate::LargeFrames,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -98,12 +110,8 @@ impl Surroundings {
 
 impl Agents {
     /// Nothing runs yet, and nothing is sent to the database.
-    pub(crate) fn new(
-        me: HolderId,
-        compat_version: String,
-        settings: AgentSettings,
-        store: &Store,
-    ) -> (Self, Desks) {
+    pub(crate) fn new(me: HolderId, settings: &Settings, store: &Store) -> (Self, Desks) {
+        let Settings { compat_version, vault, agents: settings, .. } = settings;
         let nodes = store.host_nodes();
         let (admissions, admissions_inbox) = admissions::Desk::new(settings.handshakes_max);
         let (heard, heard_inbox) = keepalive::Heard::new();
@@ -162,8 +170,9 @@ impl Agents {
         };
         let shared = Shared {
             me,
-            settings,
-            compat_version,
+            settings: settings.clone(),
+            compat_version: compat_version.clone(),
+            vault: vault.clone(),
             store: store.clone(),
             nodes,
             registry: registry::Registry::default(),
@@ -177,6 +186,8 @@ impl Agents {
             telemetry,
             post,
             execs: exec::Routes::default(),
+            arrivals: arrivals::Arrivals::default(),
+            large_frames: gate::LargeFrames::default(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
         };
@@ -190,8 +201,15 @@ impl Agents {
         (Self(Arc::new(shared)), desks)
     }
 
-    /// Starts what works for the agents; it ends with [`Self::stop`].
-    pub(crate) fn start(&self, desks: Desks, streams: &Store, surroundings: Surroundings) {
+    /// Starts what works for the agents; it ends with [`Self::stop`]. `name` is this master's.
+    pub(crate) fn start(
+        &self,
+        desks: Desks,
+        streams: &Store,
+        surroundings: Surroundings,
+        name: &str,
+        feed: &Feed,
+    ) {
         let Desks { admissions, heard, telemetry, post, gathers } = desks;
         let Shared { tasks, stop, .. } = &*self.0;
         for gather in gathers {
@@ -200,8 +218,12 @@ impl Agents {
         tasks.spawn(ending_with(stop.clone(), admissions::work(self.clone(), admissions)));
         tasks.spawn(ending_with(stop.clone(), keepalive::work(self.clone(), heard)));
         tasks.spawn(telemetry::work(self.0.store.telemetry(), telemetry, stop.clone()));
+        tasks.spawn(ending_with(stop.clone(), isolation::work(self.clone(), surroundings.picture.clone())));
+        tasks.spawn(ending_with(stop.clone(), audit::work(self.clone())));
         let packets = bus::start(self, streams, post);
-        tasks.spawn(ending_with(stop.clone(), bus::work(self.clone(), packets)));
+        tasks.spawn(ending_with(stop.clone(), bus::work(self.clone(), packets, feed.clone())));
+        let telling = arrivals::work(self.clone(), name.to_owned(), feed.clone());
+        tasks.spawn(ending_with(stop.clone(), telling));
         tasks.spawn(ending_with(
             stop.clone(),
             leave_when_drained(self.clone(), surroundings.draining.clone()),

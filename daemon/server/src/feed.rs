@@ -15,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 
 pub(crate) use observer::{LeaseSight, Observer};
 
+use crate::agents::Moves;
 use crate::clock::wall_ms;
 use crate::election::Standing;
 
@@ -38,6 +39,8 @@ pub(crate) enum Happening {
     Master { master: Person, was: Option<MasterState>, is: Option<MasterState>, warnings: Vec<String> },
     /// A duty's last run ended otherwise than the one before.
     Duty { name: &'static str, failed: bool, result: String },
+    /// Agents came to a master, or left it, within about a second.
+    Agents { master: Person, moves: Moves },
     /// The database stopped answering, or answers again.
     Database { failure: Option<String> },
 }

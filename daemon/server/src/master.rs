@@ -120,8 +120,7 @@ impl Master {
         let streams = Store::open(&settings.database, Purpose::Streams, &counter).await?;
         let reports = Store::open(&settings.database, Purpose::Agents, &counter).await?;
         let writer = WriterSession::open(&main).await?;
-        let (agents, desks) =
-            Agents::new(id, settings.compat_version.clone(), settings.agents.clone(), &reports);
+        let (agents, desks) = Agents::new(id, &settings, &reports);
         let trace = match &settings.trace {
             Some(path) => Trace::open(path)
                 .map_err(|source| StartError::Trace { path: path.display().to_string(), source })?,
@@ -266,7 +265,8 @@ impl Master {
             counter: counter.clone(),
             agents: agents.clone(),
         };
-        agents.start(desks, &streams, Surroundings::of(&fitness, draining.subscribe(), &picture));
+        let surroundings = Surroundings::of(&fitness, draining.subscribe(), &picture);
+        agents.start(desks, &streams, surroundings, &settings.name, &feed);
         tasks.spawn(heartbeat.run(cancel.clone()));
 
         let authority = LeaseAuthority { leadership: leadership.clone(), requests: requests.clone() };

@@ -83,6 +83,9 @@ impl Fragment {
                     faults.push(Fault::at(place, message));
                     continue;
                 }
+            } else if key.form == Form::Time && text.parse::<f64>().is_ok() {
+                // The original's variables are numbers of seconds.
+                format!("{text}s")
             } else {
                 text
             };

@@ -75,6 +75,11 @@ pub(super) const ADMIN_SOCKET: Key = Key::new("admin.socket", Form::Path);
 pub(super) const ADMIN_TOKEN: Key =
     Key::new("admin.token", Form::Secret).or_credential("admin_token").reloads();
 pub(super) const ADMIN_TOKEN_FILE: Key = Key::new("admin.token_file", Form::Path).reloads();
+pub(super) const COMPAT_VERSION: Key = Key::new("agents.compat_version", Form::Text);
+pub(super) const PING_TIMEOUT: Key =
+    Key::new("agents.ping_timeout", Form::Time).or_variables(&["WEBSOCKET_TIMEOUT"]);
+pub(super) const CLOCK_SKEW: Key =
+    Key::new("agents.clock_skew", Form::Time).or_variables(&["KONTENA_CLOCK_SKEW"]);
 pub(super) const VAULT_KEY: Key =
     Key::new("vault.key", Form::Secret).or_variables(&["VAULT_KEY"]).or_credential("vault_key");
 pub(super) const VAULT_IV: Key =
@@ -85,7 +90,7 @@ pub(super) const INITIAL_ADMIN_CODE: Key = Key::new("access.initial_admin_code",
 pub(super) const LOG_LEVEL: Key = Key::new("log.level", Form::Text).or_variables(&["LOG_LEVEL"]).reloads();
 
 /// All of them, in the order in which people read about them.
-pub(crate) const ALL: [&Key; 16] = [
+pub(crate) const ALL: [&Key; 19] = [
     &NAME,
     &MONGODB_URI,
     &LISTEN,
@@ -98,6 +103,9 @@ pub(crate) const ALL: [&Key; 16] = [
     &ADMIN_SOCKET,
     &ADMIN_TOKEN,
     &ADMIN_TOKEN_FILE,
+    &COMPAT_VERSION,
+    &PING_TIMEOUT,
+    &CLOCK_SKEW,
     &VAULT_KEY,
     &VAULT_IV,
     &INITIAL_ADMIN_CODE,

@@ -5,6 +5,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use ipnet::IpNet;
+use kontena_core::agents::Tolerance;
+use kontena_core::agents::version::Version;
 use kontena_core::election::{TTL_DEFAULT, Timing};
 use kontena_core::token::Digester;
 use kontena_core::vault;
@@ -18,6 +20,13 @@ use super::key::{self, Key};
 
 /// The API version that command lines and agents compare with: the last release of the original.
 const COMPAT_VERSION: &str = "1.5.4";
+/// How long an agent may take to answer a ping.
+const PING_TIMEOUT: Duration = Duration::from_secs(5);
+/// Less than from one ping to the next.
+const PING_TIMEOUT_RANGE: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(29));
+/// How far the clocks of agents may be off.
+const CLOCK_SKEW: Duration = Duration::from_secs(1);
+const CLOCK_SKEW_MAX: Duration = Duration::from_secs(3600);
 /// The original's port.
 const LISTEN: &str = "0.0.0.0:9292";
 const DRAIN_GRACE: Duration = Duration::from_secs(5);
@@ -74,6 +83,8 @@ pub(super) fn check(merged: Fragment, looked_in: &str) -> Result<Config, Vec<Fau
     let (vault_key, vault_iv) =
         (check.vault(&key::VAULT_KEY, vault::KEY_MIN), check.vault(&key::VAULT_IV, vault::IV_MIN));
     let admin_token = check.admin_token();
+    let compat_version = check.compat_version();
+    let agents = check.agents();
     let trusted_proxies = check.trusted_proxies();
     let initial_admin_code = check.secret(&key::INITIAL_ADMIN_CODE).map(|(code, _)| code.clone());
     let name = check.text(&key::NAME).map_or_else(host_name, |(name, _)| name.to_owned());
@@ -91,7 +102,6 @@ pub(super) fn check(merged: Fragment, looked_in: &str) -> Result<Config, Vec<Fau
     let vault_proof = vault_key.map(|key| vault::proof(key, vault_iv));
     let settings = Settings {
         version: env!("CARGO_PKG_VERSION").to_owned(),
-        compat_version: COMPAT_VERSION.to_owned(),
         name,
         database: DatabaseUri::from(database),
         advertise,
@@ -102,7 +112,8 @@ pub(super) fn check(merged: Fragment, looked_in: &str) -> Result<Config, Vec<Fau
             admin_token: admin_token.clone().map(AdminToken::new),
             drain_grace,
         },
-        fingerprint: fingerprint(vault_proof.as_deref()),
+        fingerprint: fingerprint(&compat_version, vault_proof.as_deref()),
+        compat_version,
         vault_proof,
         vault: vault_key.map(|key| vault::Vault::new(key, vault_iv)),
         token_digester: vault_key.map(Digester::new),
@@ -111,7 +122,7 @@ pub(super) fn check(merged: Fragment, looked_in: &str) -> Result<Config, Vec<Fau
         configuration_defaults: ConfigurationDefaults::default(),
         probe_every: None,
         trace: None,
-        agents: AgentSettings::default(),
+        agents,
         listen,
     };
     Ok(Config { settings, admin_socket, admin_token, log_level, merged })
@@ -214,13 +225,48 @@ impl<'a> Check<'a> {
     }
 
     fn drain_grace(&mut self) -> Duration {
-        let Some((grace, place)) = self.time(&key::DRAIN_GRACE, DRAIN_GRACE) else { return DRAIN_GRACE };
-        if grace > DRAIN_GRACE_MAX {
-            let message =
-                format!("is {} s: at most {} s are possible", grace.as_secs(), DRAIN_GRACE_MAX.as_secs());
-            self.fault(&place, &key::DRAIN_GRACE, message);
+        self.time_within(&key::DRAIN_GRACE, DRAIN_GRACE, Duration::ZERO, DRAIN_GRACE_MAX)
+    }
+
+    /// A time that must lie between two others; without one, or a wrong one, the default.
+    fn time_within(
+        &mut self,
+        key: &'static Key,
+        default: Duration,
+        least: Duration,
+        most: Duration,
+    ) -> Duration {
+        let Some((time, place)) = self.time(key, default) else { return default };
+        let seconds = time.as_secs_f64();
+        if time < least {
+            self.fault(&place, key, format!("is {seconds} s: at least {} s are needed", least.as_secs()));
+        } else if time > most {
+            self.fault(&place, key, format!("is {seconds} s: at most {} s are possible", most.as_secs()));
         }
-        grace
+        time
+    }
+
+    fn compat_version(&mut self) -> String {
+        let Some((text, place)) = self.text(&key::COMPAT_VERSION) else { return COMPAT_VERSION.to_owned() };
+        let segments = text.split('.').take_while(|part| part.parse::<u32>().is_ok()).count();
+        // Agents write it into a file of variables, and pull the image that is tagged with it.
+        if segments < 3 || Version::parse(text).is_none() || text.len() > 32 {
+            let message = format!(
+                "is {text:?}, which is no release of the original: write it like {COMPAT_VERSION:?} (agents run the \
+                 image of this version)"
+            );
+            self.fault(place, &key::COMPAT_VERSION, message);
+        }
+        text.to_owned()
+    }
+
+    fn agents(&mut self) -> AgentSettings {
+        let (least, most) = PING_TIMEOUT_RANGE;
+        let ping_timeout = self.time_within(&key::PING_TIMEOUT, PING_TIMEOUT, least, most);
+        let skew = self.time_within(&key::CLOCK_SKEW, CLOCK_SKEW, Duration::ZERO, CLOCK_SKEW_MAX);
+        // An agent notes the time before it dials, which may take as long as a ping.
+        let tolerance = Tolerance { connect: ping_timeout.as_secs_f64(), skew: skew.as_secs_f64() };
+        AgentSettings { ping_timeout, tolerance, ..AgentSettings::default() }
     }
 
     fn log_level(&mut self) -> String {
@@ -297,8 +343,8 @@ impl<'a> Check<'a> {
 }
 
 /// Of what all masters must share. Equal fingerprints mean equal settings.
-fn fingerprint(vault_proof: Option<&str>) -> String {
-    let shared = format!("compat_version={COMPAT_VERSION}\nvault={}\n", vault_proof.unwrap_or("none"));
+fn fingerprint(compat_version: &str, vault_proof: Option<&str>) -> String {
+    let shared = format!("compat_version={compat_version}\nvault={}\n", vault_proof.unwrap_or("none"));
     vault::proof(shared.as_bytes(), None).chars().take(16).collect()
 }
 

@@ -152,3 +152,33 @@ fn the_originals_variables_fill_what_the_database_has_no_value_of_and_never_show
     assert_eq!(value("server.name"), None);
     assert!(!format!("{:?}", config.settings).contains("hush"));
 }
+
+#[test]
+fn how_patient_a_master_is_with_agents_can_be_set_as_the_original_had_it() {
+    let agents = |environment: &[(&'static str, &str)], text: &str| {
+        let config = read(&[("master.toml", &format!("{URI}{text}"))], environment).unwrap();
+        let agents = config.settings.agents;
+        (agents.ping_timeout, agents.tolerance.connect, agents.tolerance.skew)
+    };
+    assert_eq!(agents(&[], ""), (Duration::from_secs(5), 5.0, 1.0));
+    let environment = [("WEBSOCKET_TIMEOUT", "7.5"), ("KONTENA_CLOCK_SKEW", "30")];
+    let file = "[agents]\nping_timeout = \"3s\"\nclock_skew = \"2m\"\n";
+    assert_eq!(agents(&[], file), (Duration::from_secs(3), 3.0, 120.0));
+    assert_eq!(agents(&environment, file), (Duration::from_millis(7500), 7.5, 30.0));
+    let faults = read(&[("master.toml", URI)], &[("WEBSOCKET_TIMEOUT", "soon")]).unwrap_err().to_string();
+    assert!(
+        faults.contains("WEBSOCKET_TIMEOUT in the environment: agents.ping_timeout is \"soon\""),
+        "{faults}"
+    );
+}
+
+#[test]
+fn masters_that_announce_another_version_do_not_share_their_settings() {
+    let read = |version: &str| read_one(&format!("{URI}[agents]\ncompat_version = {version:?}\n"));
+    let config = read("1.6.0.dev").unwrap();
+    assert_eq!(config.settings.compat_version, "1.6.0.dev");
+    assert_ne!(config.settings.fingerprint, read_one(URI).unwrap().settings.fingerprint);
+    for wrong in ["", "1.5", "latest", "1.5.4\nX=1"] {
+        assert!(read(wrong).is_err(), "{wrong:?}");
+    }
+}

@@ -43,15 +43,18 @@ pub enum PacketKind {
     Exec,
     /// Tell the nodes of a grid what they should know of themselves.
     Announce,
+    /// Agents came to the sender or left it.
+    Moves,
 }
 
 impl PacketKind {
-    const ALL: [(Self, &'static str); 5] = [
+    const ALL: [(Self, &'static str); 6] = [
         (Self::Request, "request"),
         (Self::Notify, "notify"),
         (Self::Answer, "answer"),
         (Self::Exec, "exec"),
         (Self::Announce, "announce"),
+        (Self::Moves, "moves"),
     ];
 
     fn name(self) -> &'static str {

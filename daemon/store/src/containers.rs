@@ -15,7 +15,9 @@ use mongodb::bson::{Bson, DateTime, Document, doc};
 use crate::command::{Failure, millis, write, write_each};
 use crate::document::{Read, oid, oids, whole};
 use crate::effect::{Effect, Statement};
-use crate::opaque;
+use crate::host_nodes::Session;
+use crate::service_instances::INSTANCES;
+use crate::{opaque, service_instances};
 
 pub use details::ContainerDetails;
 
@@ -27,8 +29,8 @@ const SERVICES: &str = "grid_services";
 pub struct SavedContainer {
     /// The node's grid.
     pub grid: Id,
-    /// The node.
-    pub node: Id,
+    /// The node, and the session in which it was told.
+    pub session: Session,
     /// What its engine says.
     pub container: Container,
 }
@@ -51,7 +53,7 @@ impl Containers {
         // Of two reports in one command the later would race with the earlier.
         let mut latest: HashMap<(Id, &str), &SavedContainer> = HashMap::new();
         for saved in saved {
-            latest.insert((saved.node, saved.container.id.as_str()), saved);
+            latest.insert((saved.session.node, saved.container.id.as_str()), saved);
         }
         let updates: Vec<Document> = latest.values().map(|saved| statement(saved, &secrets)).collect();
         if updates.is_empty() {
@@ -59,10 +61,20 @@ impl Containers {
         }
         let command = doc! { "update": CONTAINERS, "updates": updates };
         let (_, faults) = write_each(&self.database, command, limit).await?;
-        match faults.into_iter().next() {
-            None => Ok(()),
-            Some((_, _, message)) => Err(Failure::unknown(message)),
+        if let Some((_, _, message)) = faults.into_iter().next() {
+            return Err(Failure::unknown(message));
         }
+        // The state of an instance that was told to a master just before it died is lost, and its agent does not
+        // tell it again: what its container does shows it.
+        let told = latest.values().filter_map(|saved| {
+            let Container { state, .. } = &saved.container;
+            Some(service_instances::seen(saved.session, instance(&saved.container)?, state.running))
+        });
+        let told: Vec<Document> = told.collect();
+        if told.is_empty() {
+            return Ok(());
+        }
+        write_each(&self.database, doc! { "update": INSTANCES, "updates": told }, limit).await.map(drop)
     }
 
     /// Removes containers of a node; returns how many there were.
@@ -131,8 +143,15 @@ fn service(container: &Container) -> Option<Id> {
     container.label("io.kontena.service.id").and_then(|id| id.parse().ok())
 }
 
+/// The service and number of the instance that a container is, if it is one.
+fn instance(container: &Container) -> Option<(Id, i64)> {
+    let kind = container.label("io.kontena.container.type").unwrap_or("container");
+    let number = container.label("io.kontena.service.instance_number")?.parse().ok()?;
+    (kind == "container").then_some((service(container)?, number))
+}
+
 fn statement(saved: &SavedContainer, secrets: &HashMap<Id, Vec<String>>) -> Document {
-    let SavedContainer { grid, node, container } = saved;
+    let SavedContainer { grid, session: Session { node, epoch: _ }, container } = saved;
     let Container {
         id: container_id,
         engine_name,

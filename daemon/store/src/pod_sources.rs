@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use futures_util::TryStreamExt;
 use kontena_core::agents::pod::{HealthCheck, Hook, Port, Scope, Service, VolumeUse};
+use kontena_core::agents::secrets::{Safe, SecretUse};
 use kontena_core::id::Id;
 use mongodb::Database;
 use mongodb::bson::{Bson, Document, doc};
@@ -77,8 +78,8 @@ pub struct PodSources {
     pub grid: String,
     /// The versions of the node's volume drivers.
     pub drivers: HashMap<String, String>,
-    /// Services that a challenge of a certificate is pending for.
-    pub challenged: BTreeSet<Id>,
+    /// What is kept for them in secret.
+    pub safe: Safe,
 }
 
 /// The collections.
@@ -125,12 +126,7 @@ impl Pods {
         let registries = self.find("registries", doc! { "grid_id": oid(grid) }, limit).await?;
         sources.registries =
             registries.iter().filter_map(|row| Some((row.text("name")?, login(row)))).collect();
-        let pending = doc! {
-            "grid_service_id": { "$in": oids(services.iter().copied()) },
-            "_state": { "$in": ["created", "requested"] },
-        };
-        let pending = self.find("grid_domain_authorizations", pending, limit).await?;
-        sources.challenged = pending.iter().filter_map(|row| row.id("grid_service_id")).collect();
+        sources.safe = self.safe(grid, services, &sources.services, limit).await?;
         let whole = stacks.iter().all(|stack| sources.stacks.contains_key(stack))
             && volumes.iter().all(|volume| sources.volumes.contains_key(volume))
             && networks.iter().all(|network| sources.networks.contains_key(network));
@@ -187,7 +183,7 @@ impl Pods {
         self.find(collection, doc! { "_id": { "$in": oids(ids.iter().copied()) } }, limit).await
     }
 
-    async fn find(
+    pub(crate) async fn find(
         &self,
         collection: &str,
         filter: Document,
@@ -201,7 +197,6 @@ fn service(row: &Document) -> Option<Service> {
     let text = |key| row.text(key);
     let number = |key| integer(row, key);
     let deploy = row.get_document("deploy_opts").ok();
-    let uses = |key: &str| row.get_array(key).is_ok_and(|uses| !uses.is_empty());
     Some(Service {
         id: row.id("_id")?,
         grid: row.id("grid_id")?,
@@ -243,8 +238,21 @@ fn service(row: &Document) -> Option<Service> {
         networks: row.ids("network_ids"),
         read_only: row.flag("read_only").unwrap_or_default(),
         health_check: row.get_document("health_check").ok().and_then(health_check),
-        has_secrets: uses("secrets") || uses("certificates"),
+        secrets: secrets(row, "secrets", "secret", None)?,
+        certificates: secrets(row, "certificates", "subject", Some("SSL_CERTS"))?,
     })
+}
+
+/// What a service wants of one kind. One that is not understood must not look like none.
+fn secrets(row: &Document, list: &str, source: &str, default: Option<&str>) -> Option<Vec<SecretUse>> {
+    let secret = |row: &Document| {
+        Some(SecretUse {
+            name: row.text("name").or_else(|| default.map(str::to_owned))?,
+            kind: row.text("type").unwrap_or_else(|| "env".to_owned()),
+            source: row.text(source)?,
+        })
+    };
+    row.documents(list).into_iter().map(secret).collect()
 }
 
 fn port(row: &Document) -> Option<Port> {

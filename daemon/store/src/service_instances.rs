@@ -12,6 +12,7 @@ use mongodb::options::{ReadConcern, SelectionCriteria};
 
 use crate::command::{Failure, find_first, integer, write};
 use crate::document::{Read, oid, oids};
+use crate::host_nodes::Session;
 
 pub(crate) const INSTANCES: &str = "grid_service_instances";
 const SERVICES: &str = "grid_services";
@@ -74,29 +75,36 @@ impl ServiceInstances {
         understood.ok_or_else(|| Failure::unknown("an instance in the database is not understood"))
     }
 
-    /// Takes in what became of an instance. An older deploy's state changes nothing; a state without a deploy,
-    /// as agents report after their restart, leaves the deploy's alone.
+    /// Takes in what became of an instance, as told in `session`. An older deploy's state changes nothing, nor
+    /// does one that was told in an older session of the node and comes late; a state without a deploy, as agents
+    /// report after their restart, leaves the deploy's alone.
     pub async fn set_state(
         &self,
-        node: Id,
+        session: Session,
         state: &PodState,
         limit: Duration,
     ) -> Result<Result<(), NotFound>, Failure> {
         let PodState { service_id, instance_number, rev, state, error } = state;
         let Ok(service) = service_id.parse::<Id>() else { return Ok(Err(NotFound::Instance)) };
+        let Session { node, epoch } = session;
         let instance = filter(node, service, *instance_number);
-        let mut matching = instance.clone();
-        let mut set = doc! { "state": state, "error": error };
+        // Epochs of different nodes say nothing of each other.
+        let not_newer =
+            vec![doc! { "told_by.node": { "$ne": oid(node) } }, doc! { "told_by.epoch": { "$lte": epoch } }];
+        let mut wanted = vec![instance.clone(), doc! { "$or": not_newer }];
+        let mut set =
+            doc! { "state": state, "error": error, "told_by": { "node": oid(node), "epoch": epoch } };
         match rev {
             Some(rev) => {
-                matching.insert("$or", vec![doc! { "rev": Bson::Null }, doc! { "rev": { "$lte": rev } }]);
+                let newer = vec![doc! { "rev": Bson::Null }, doc! { "rev": { "$lte": rev } }];
+                wanted.push(doc! { "$or": newer });
                 set.insert("rev", rev);
             }
             None => {
                 set.remove("error");
             }
         }
-        let update = doc! { "q": matching, "u": { "$set": set } };
+        let update = doc! { "q": { "$and": wanted }, "u": { "$set": set } };
         let matched = write(&self.database, doc! { "update": INSTANCES, "updates": [update] }, limit).await?;
         if matched > 0 || self.exists(instance, limit).await? {
             Ok(Ok(()))
@@ -145,6 +153,20 @@ pub(crate) async fn certain(
         .selection_criteria(SelectionCriteria::ReadPreference(mongodb::options::ReadPreference::Primary))
         .max_time(limit);
     Ok(rows.await?.try_collect().await?)
+}
+
+/// Corrects the state of an instance by what its container does, unless its agent told it in this session.
+pub(crate) fn seen(session: Session, (service, number): (Id, i64), running: bool) -> Document {
+    let state = if running { "running" } else { "stopped" };
+    let mut wanted = filter(session.node, service, number);
+    // What was never told is for the agent to tell.
+    wanted.insert("state", doc! { "$in": ["running", "stopped", "restarting"], "$ne": state });
+    let not_in_this = vec![
+        doc! { "told_by.node": { "$ne": oid(session.node) } },
+        doc! { "told_by.epoch": { "$lt": session.epoch } },
+    ];
+    wanted.insert("$or", not_in_this);
+    doc! { "q": wanted, "u": { "$set": { "state": state } } }
 }
 
 fn filter(node: Id, service: Id, number: i64) -> Document {

@@ -1,4 +1,4 @@
-//! Which volume has a place on which node: `volume_instances`, with what the engine must know from `volumes`.
+//! Which volume has a place on which node: `volume_instances`, with what engines and people must know of it.
 
 use std::collections::HashMap;
 use std::time::Duration;
@@ -11,7 +11,10 @@ use mongodb::bson::{Bson, DateTime, Document, doc};
 
 use crate::command::{Failure, find_first, write};
 use crate::document::{Read, oid, oids};
+use crate::host_nodes::HOST_NODES;
 use crate::service_instances::certain;
+use crate::service_references::named;
+use crate::table::Table;
 
 pub(crate) const VOLUME_INSTANCES: &str = "volume_instances";
 const VOLUMES: &str = "volumes";
@@ -31,6 +34,15 @@ pub struct PlacedVolume {
     pub driver: String,
     /// The driver's options.
     pub options: Vec<(String, String)>,
+}
+
+/// A volume on a node, as people read of it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct VolumeInstance {
+    /// Its name in the engine.
+    pub name: String,
+    /// The node's name.
+    pub node: String,
 }
 
 /// The collection.
@@ -84,6 +96,24 @@ impl VolumeInstances {
         })
     }
 
+    /// Where volumes are, by volume, the oldest places first. What was on a node that is gone is gone.
+    pub async fn of_volumes(&self, volumes: &[Id]) -> Result<HashMap<Id, Vec<VolumeInstance>>, Failure> {
+        let table = |name| Table::new(&self.database, name);
+        let filter = doc! { "volume_id": { "$in": oids(volumes.iter().copied()) } };
+        let places = table(VOLUME_INSTANCES).all(filter, doc! { "_id": 1 }).await?;
+        let nodes =
+            named(&table(HOST_NODES), places.iter().filter_map(|place| place.id("host_node_id"))).await?;
+        let mut found: HashMap<Id, Vec<VolumeInstance>> = HashMap::new();
+        for place in &places {
+            let node = place.id("host_node_id").and_then(|id| nodes.get(&id));
+            if let (Some(volume), Some(node)) = (place.id("volume_id"), node) {
+                let instance = VolumeInstance { name: place.text_or_empty("name"), node: node.clone() };
+                found.entry(volume).or_default().push(instance);
+            }
+        }
+        Ok(found)
+    }
+
     /// Notes that a managed volume exists on a node, under the id that it carries there. False if there is no
     /// such volume.
     pub async fn set_state(&self, node: Id, state: &VolumeState, limit: Duration) -> Result<bool, Failure> {
@@ -114,7 +144,7 @@ impl VolumeInstances {
         limit: Duration,
     ) -> Result<HashMap<Id, HashMap<String, String>>, Failure> {
         let filter = doc! { "_id": { "$in": oids(nodes) } };
-        let rows = self.find("host_nodes", filter, limit).await?;
+        let rows = self.find(HOST_NODES, filter, limit).await?;
         let drivers = |row: &Document| {
             row.documents("volume_drivers")
                 .into_iter()

@@ -1,6 +1,4 @@
-//! `volumes` and `volume_instances`.
-
-use std::collections::HashMap;
+//! `volumes`: what is declared. Where they are is in `volume_instances`.
 
 use kontena_core::id::Id;
 use kontena_core::input::NewVolume;
@@ -9,8 +7,7 @@ use serde_json::{Map, Value};
 
 use crate::client::Store;
 use crate::command::Failure;
-use crate::document::{Read, from_json, oid, oids};
-use crate::service_references::named;
+use crate::document::{Read, from_json, oid};
 use crate::table::Table;
 use crate::transaction::{Outcome, Write};
 use crate::volume_instances::VOLUME_INSTANCES;
@@ -36,22 +33,12 @@ pub struct VolumeRow {
     pub updated_at: i64,
 }
 
-/// A volume on a node.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct VolumeInstance {
-    /// Of the engine.
-    pub name: String,
-    /// The node's name.
-    pub node: String,
-}
-
-/// The collections.
+/// The collection.
 #[derive(Clone, Debug)]
 pub struct Volumes {
     store: Store,
     rows: Table,
-    instances: Table,
-    nodes: Table,
+    places: Table,
 }
 
 impl Store {
@@ -59,12 +46,7 @@ impl Store {
     #[must_use]
     pub fn volumes(&self) -> Volumes {
         let table = |name| Table::new(self.database(), name);
-        Volumes {
-            store: self.clone(),
-            rows: table(VOLUMES),
-            instances: table(VOLUME_INSTANCES),
-            nodes: table("host_nodes"),
-        }
+        Volumes { store: self.clone(), rows: table(VOLUMES), places: table(VOLUME_INSTANCES) }
     }
 }
 
@@ -79,22 +61,6 @@ impl Volumes {
     pub async fn by_name(&self, grid: Id, name: &str) -> Result<Option<VolumeRow>, Failure> {
         let filter = doc! { "grid_id": oid(grid), "name": name };
         self.rows.one(filter).await?.as_ref().map(parse).transpose()
-    }
-
-    /// Where volumes are, by volume.
-    pub async fn instances(&self, volumes: &[Id]) -> Result<HashMap<Id, Vec<VolumeInstance>>, Failure> {
-        let filter = doc! { "volume_id": { "$in": oids(volumes.iter().copied()) } };
-        let rows = self.instances.all(filter, doc! { "_id": 1 }).await?;
-        let nodes = named(&self.nodes, rows.iter().filter_map(|row| row.id("host_node_id"))).await?;
-        let mut instances: HashMap<Id, Vec<VolumeInstance>> = HashMap::new();
-        for row in &rows {
-            let Some(volume) = row.id("volume_id") else { continue };
-            // What was on a node that is gone is gone.
-            let Some(node) = row.id("host_node_id").and_then(|id| nodes.get(&id)) else { continue };
-            let instance = VolumeInstance { name: row.text_or_empty("name"), node: node.clone() };
-            instances.entry(volume).or_default().push(instance);
-        }
-        Ok(instances)
     }
 
     /// Declares a volume; [`Failure::Duplicate`] if the name is taken.
@@ -116,7 +82,7 @@ impl Volumes {
     /// volumes of its node. `None` if there was none.
     pub async fn remove(&self, volume: Id) -> Result<Option<Vec<Id>>, Failure> {
         let of_volume = doc! { "volume_id": oid(volume) };
-        let places = self.instances.all(of_volume.clone(), doc! {}).await?;
+        let places = self.places.all(of_volume.clone(), doc! {}).await?;
         let writes = [
             Write::Remove { collection: VOLUMES, filter: doc! { "_id": oid(volume) } },
             Write::RemoveAll { collection: VOLUME_INSTANCES, filter: of_volume },

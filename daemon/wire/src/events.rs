@@ -61,6 +61,17 @@ pub enum Happening {
         /// What it said of itself.
         result: String,
     },
+    /// Agents came to a master, or left it, within about a second.
+    Agents {
+        /// Which master.
+        master: Person,
+        /// How many connected.
+        came: u64,
+        /// How many connections ended.
+        left: u64,
+        /// The first of them.
+        names: Vec<Move>,
+    },
     /// The database stopped answering the observing master, or answers again.
     Database {
         /// Whether it answers.
@@ -79,6 +90,15 @@ pub enum Happening {
     /// A kind of event that this version does not know.
     #[serde(other)]
     Unknown,
+}
+
+/// One agent that came or left.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub struct Move {
+    /// Its node's name.
+    pub name: String,
+    /// Whether it came.
+    pub came: bool,
 }
 
 /// What a master is in the election.

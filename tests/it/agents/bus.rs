@@ -26,14 +26,14 @@ use crate::store::database_uri;
 const SOON: Duration = Duration::from_secs(10);
 
 /// A master in this process, whose agents can be called from the test.
-struct Inside {
-    agents: Agents,
+pub(super) struct Inside {
+    pub(super) agents: Agents,
     stop: CancellationToken,
     task: JoinHandle<Result<(), kontena_server::RunError>>,
 }
 
 impl Inside {
-    async fn start(uri: &str, number: u8) -> Result<Self> {
+    pub(super) async fn start(uri: &str, number: u8) -> Result<Self> {
         let network = TcpListener::bind("127.0.0.1:0").await?;
         let tunables = Tunables {
             timing: Timing::new(TTL_DEFAULT)?,
@@ -72,7 +72,7 @@ impl Inside {
         Ok(Self { agents, stop, task })
     }
 
-    async fn end(self) -> Result<()> {
+    pub(super) async fn end(self) -> Result<()> {
         self.stop.cancel();
         Ok(self.task.await??)
     }

@@ -145,12 +145,79 @@ async fn a_node_token_admits_the_first_that_brings_it_and_nobody_else() -> Resul
     let node = stage.outside.one("host_nodes", doc! { "name": "edge-1" }).await?;
     assert_eq!(node.get_str("node_id")?, stage.agent(1).node_id);
     assert_eq!(node.get_array("labels")?.len(), 2, "its own and those of the agent");
-    assert_eq!(close_of(&with_token(2, "edge-1")).await?.0, 4003);
-    assert_eq!(close_of(&with_token(1, "edge-2")).await?.0, 4006);
-    assert_eq!(close_of(&with_token(3, "unknown")).await?.0, 4002);
+    for (dialed, code, reason) in [
+        (with_token(2, "edge-1"), 4003, "Invalid node token, already used by a different node"),
+        (with_token(1, "edge-2"), 4006, "Invalid node ID, already used by a different node"),
+        (with_token(3, "unknown"), 4002, "Invalid node token"),
+    ] {
+        assert_eq!(close_of(&dialed).await?, (code, reason.to_owned()));
+    }
+    // The same agent comes back with it.
+    drop(first);
+    let mut again = dial(&with_token(1, "edge-1")).await?;
+    again.expect(SOON).await?;
+    let node = stage.outside.one("host_nodes", doc! { "name": "edge-1" }).await?;
+    assert_eq!(node.get_i64("session_epoch")?, 2);
     // The node was made for a token: the grid's does not admit it.
     let (code, reason) = close_of(&stage.dial()).await?;
     assert_eq!((code, reason.as_str()), (4005, "Invalid grid token, node was created using a node token"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn of_two_tokens_the_grids_counts_and_a_known_node_keeps_what_it_was_given() -> Result<()> {
+    let stage = Stage::set().await?;
+    let both = stage.dial().with("Kontena-Node-Token", "unknown").with("Kontena-Node-Labels", "zone=a");
+    dial(&both).await?.expect(SOON).await?;
+    let before = stage.outside.one("host_nodes", doc! {}).await?;
+    let changed = stage
+        .dial()
+        .with("Kontena-Node-Name", "renamed")
+        .with("Kontena-Node-Labels", "zone=b")
+        .with("Kontena-Version", "1.5.2");
+    dial(&changed).await?.expect(SOON).await?;
+    let after = stage.outside.one("host_nodes", doc! {}).await?;
+    assert_eq!(after.get_i64("session_epoch")?, 2);
+    for field in ["_id", "name", "labels", "agent_version", "node_number"] {
+        assert_eq!(after.get(field), before.get(field), "{field}");
+    }
+    assert_eq!(before.get_array("labels")?, &vec!["zone=a".into()]);
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_an_agent_sends_before_it_is_greeted_is_carried_out() -> Result<()> {
+    let stage = Stage::set().await?;
+    let mut connection = dial(&stage.dial()).await?;
+    // Queued while it was away, and sent with the 101.
+    let answer =
+        connection.ask("/nodes/get", vec![kontena_wire::rpc::Value::from(stage.agent(1).node_id)]).await?;
+    assert_eq!(loose::text_at(&answer?, "name").as_deref(), Some("node-1"));
+    Ok(())
+}
+
+#[tokio::test]
+async fn patience_and_the_announced_version_can_be_set() -> Result<()> {
+    let lines = "[agents]\ncompat_version = \"1.6.0.dev\"\nclock_skew = \"30s\"\nping_timeout = \"10s\"\n";
+    let stage = Stage::configured(lines).await?;
+    let dialed = |number: usize, version: &str, off: f64| {
+        Dial::agent(&stage.agent(number), &super::address(&stage.master), off)
+            .with("Kontena-Version", version)
+    };
+    // Ten seconds for the connect and thirty for the clock; thirty the other way.
+    for (number, off) in [(1, -37.0), (2, 27.0)] {
+        let mut connection = dial(&dialed(number, "1.6.0.dev", off)).await?;
+        let Message::Notification { params, .. } = connection.expect(SOON).await? else { panic!() };
+        assert_eq!(loose::text_at(&params[0], "version").as_deref(), Some("1.6.0.dev"));
+    }
+    for off in [-45.0, 35.0] {
+        assert_eq!(close_of(&dialed(3, "1.6.0.dev", off)).await?.0, 4020);
+    }
+    let (code, reason) = close_of(&dialed(4, "1.5.4", 0.0)).await?;
+    assert_eq!(
+        (code, reason.as_str()),
+        (4010, "agent version 1.5.4 is not compatible with server version 1.6.0.dev")
+    );
     Ok(())
 }
 

@@ -4,8 +4,10 @@ use anyhow::{Context, Result};
 use kontena_testkit::agent::Agent;
 use kontena_testkit::terminal::Terminal;
 use kontena_wire::agents::AgentList;
+use kontena_wire::events::Happening;
 
 use super::{PATIENCE, Stage, eventually};
+use crate::events::Follower;
 
 #[tokio::test]
 async fn agents_are_listed_with_the_master_that_holds_them_and_seen_in_the_terminal() -> Result<()> {
@@ -39,5 +41,31 @@ async fn agents_are_listed_with_the_master_that_holds_them_and_seen_in_the_termi
     })
     .await??;
     drop(first);
+    Ok(())
+}
+
+#[tokio::test]
+async fn every_masters_feed_tells_who_came_and_who_left() -> Result<()> {
+    let stage = Stage::set().await?;
+    let second = crate::process::start("second", &stage.database).await?;
+    super::knows_another(&stage.master).await?;
+    let mut followers = [Follower::new(&stage.master, None).await?, Follower::new(&second, None).await?];
+    let agent = Agent::start(stage.agent(1));
+    let told = |came: bool| {
+        move |what: &Happening| match what {
+            Happening::Agents { master, names, came: connected, left, .. } => {
+                let of_it = names.iter().any(|one| one.name == "node-1" && one.came == came);
+                master.name == "only" && of_it && if came { *connected == 1 } else { *left == 1 }
+            }
+            _ => false,
+        }
+    };
+    for follower in &mut followers {
+        follower.until(told(true)).await?;
+    }
+    drop(agent);
+    for follower in &mut followers {
+        follower.until(told(false)).await?;
+    }
     Ok(())
 }

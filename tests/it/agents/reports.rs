@@ -161,6 +161,31 @@ async fn the_state_of_an_instance_never_goes_back() -> Result<()> {
     // Without a deploy, as after a restart of the agent.
     assert_eq!(agent.ask(method, report(None, "stopped", 1)).await?, Ok(map([])));
     assert_eq!(seen().await?, expected("2026-11-22 18:24:25 UTC", "stopped"));
+    // Of an older connection than the last that told something, as what a master had to hold back.
+    let instances = stage.outside.collection("grid_service_instances");
+    instances.update_one(doc! {}, doc! { "$inc": { "told_by.epoch": 1_i64 } }).await?;
+    let held_back = report(Some("2026-11-22 18:24:25 UTC"), "running", 1);
+    assert_eq!(agent.ask(method, held_back).await?, Ok(map([])));
+    assert_eq!(seen().await?, expected("2026-11-22 18:24:25 UTC", "stopped"));
+    // What was lost with that connection shows in what its container does, until it is told anew.
+    let labels = map([
+        ("io.kontena.service.id", Value::from(service.to_hex())),
+        ("io.kontena.service.instance_number", Value::from("1")),
+    ]);
+    let container = |running: bool| {
+        let at_work = map([("Running", Value::from(running))]);
+        let body =
+            [("Id", Value::from("c1")), ("State", at_work), ("Config", map([("Labels", labels.clone())]))];
+        vec![map([("node", node.clone()), ("container", map(body))])]
+    };
+    let older = doc! { "$set": { "told_by.epoch": 0_i64 } };
+    instances.update_one(doc! {}, older).await?;
+    agent.ask("/containers/save", container(true)).await??;
+    assert_eq!(seen().await?, expected("2026-11-22 18:24:25 UTC", "running"));
+    let told = report(Some("2026-11-22 18:24:25 UTC"), "stopped", 1);
+    assert_eq!(agent.ask("/node_service_pods/set_state", told).await?, Ok(map([])));
+    agent.ask("/containers/save", container(true)).await??;
+    assert_eq!(seen().await?, expected("2026-11-22 18:24:25 UTC", "stopped"));
     let unknown = agent.ask(method, report(None, "running", 2)).await?;
     assert_eq!(unknown, fault(500, "RuntimeError: Instance not found"));
     let hook = ObjectId::new();

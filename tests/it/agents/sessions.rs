@@ -6,7 +6,7 @@ use anyhow::{Context, Result};
 use kontena_testkit::agent::{Agent, Temper, dial};
 use mongodb::bson::{Bson, doc};
 
-use super::{Stage, eventually};
+use super::{Stage, eventually, peak_kib};
 
 const SOON: Duration = Duration::from_secs(10);
 const A_PING_LATER: Duration = Duration::from_secs(40);
@@ -132,10 +132,7 @@ async fn hostile_frames_cost_the_master_little_and_the_others_nothing() -> Resul
         Ok(stage.outside.count("host_nodes", doc! { "connected": true, "updated": true }).await? == 5)
     })
     .await?;
-    let pid = stage.master.pid().context("the master has ended")?;
-    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find(|line| line.starts_with("VmHWM:")).context("no peak")?;
-    let peak: u64 = line.split_whitespace().nth(1).context("no value")?.parse()?;
+    let peak = peak_kib(&stage.master)?;
     assert!(peak < 200 << 10, "the master's memory rose to {peak} KiB");
     assert_eq!(faithful.record().faults(), Vec::<String>::new());
     drop(hostile);

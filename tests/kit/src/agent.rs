@@ -78,6 +78,9 @@ pub enum Temper {
     Skewed(f64),
     /// It leaves and comes back so often.
     Storm(Duration),
+    /// So often it comes back by a new connection, and the old one stays open and dead, as when a router between
+    /// the two forgets it.
+    HalfOpen(Duration),
     /// It sends what is no message.
     Hostile,
 }
@@ -124,6 +127,7 @@ pub struct Record {
     faults: Mutex<Vec<String>>,
     connect_ms: Mutex<Vec<f64>>,
     acknowledged: Mutex<BTreeMap<(String, i64), PodRecord>>,
+    truth: Mutex<BTreeMap<(String, i64), PodRecord>>,
     calls: Mutex<BTreeMap<String, u64>>,
     ping_ms: Mutex<Vec<f64>>,
     late_pings: AtomicU64,
@@ -182,6 +186,12 @@ impl Record {
     #[must_use]
     pub fn acknowledged(&self) -> BTreeMap<(String, i64), PodRecord> {
         lock(&self.acknowledged).clone()
+    }
+
+    /// The pods that there are, as they are, whatever masters know of them.
+    #[must_use]
+    pub fn truth(&self) -> BTreeMap<(String, i64), PodRecord> {
+        lock(&self.truth).clone()
     }
 
     /// How often masters called which method.

@@ -59,6 +59,7 @@ pub(crate) async fn run(arguments: Agents) -> Result<Option<Report>> {
     let grids = Grids::open(&rig.set, DATABASE).await?;
     let tokens = grids.create(count).await?;
     rig.pause_polls();
+    let (_, term) = rig.settled().await?;
     let place = rig.places.first().context("no master")?;
     let pid = place.master.pid().context("the master has ended")?;
     let before = rss_mib(pid)?;
@@ -93,6 +94,8 @@ pub(crate) async fn run(arguments: Agents) -> Result<Option<Report>> {
         "diverged",
         all.abs_diff(grids.count("host_nodes", mongodb::bson::doc! { "connected": true }).await?),
     );
+    let (_, last) = rig.settled().await?;
+    report.violations("false_takeovers", last.saturating_sub(term));
     for fault in record.faults().iter().take(5) {
         eprintln!("{fault}");
     }

@@ -70,9 +70,8 @@ pub(crate) async fn run(arguments: Api) -> Result<Report> {
         let times = load(&world, &truth, path, connections, span, versioned).await?;
         report.sample(rate, as_f64(times.len()) / started.elapsed().as_secs_f64());
         for time in times {
-            report.sample_many(latency, (time.as_secs_f64() * 1e6).round() / 1e3);
+            report.sample(latency, (time.as_secs_f64() * 1e6).round() / 1e3);
         }
-        report.summarize(latency);
     }
     truth.stop.store(true, Ordering::SeqCst);
     while let Some(ended) = changes.join_next().await {

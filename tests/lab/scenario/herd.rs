@@ -22,14 +22,19 @@ const PATIENCE: Duration = Duration::from_secs(300);
 const POLL: Duration = Duration::from_millis(50);
 /// Longer than an agent may take before its node counts as offline.
 const AFTERMATH: Duration = Duration::from_secs(30);
+/// From the return of the last agent until the database says what is true.
+const CONVERGED_WITHIN: Duration = Duration::from_secs(45);
 /// Containers of each agent that are nobody's pods.
 const OWN_CONTAINERS: u64 = 2;
 
 #[derive(Debug, Args)]
 pub(crate) struct Herd {
     /// How many agents.
-    #[arg(long, default_value_t = 3000)]
+    #[arg(long, alias = "agents", default_value_t = 3000)]
     count: usize,
+    /// How many masters.
+    #[arg(long, default_value_t = 3)]
+    masters: usize,
     /// How many deaths; each time the master with the most agents.
     #[arg(long, default_value_t = 1)]
     rounds: usize,
@@ -42,10 +47,12 @@ pub(crate) struct Herd {
 }
 
 pub(crate) async fn run(arguments: Herd) -> Result<Report> {
-    let Herd { count, rounds, host_lost, pods } = arguments;
-    let settings = json!({ "count": count, "rounds": rounds, "host_lost": host_lost, "pods": pods });
+    let Herd { count, masters, rounds, host_lost, pods } = arguments;
+    let settings = json!({
+        "count": count, "masters": masters, "rounds": rounds, "host_lost": host_lost, "pods": pods,
+    });
     let mut report = Report::new("herd", settings);
-    let mut rig = Rig::start(&Plan { probe: false, ..Plan::default() }).await?;
+    let mut rig = Rig::start(&Plan { masters, probe: false, ..Plan::default() }).await?;
     let grids = Grids::open(&rig.set, DATABASE).await?;
     let tokens = grids.create(count).await?;
     rig.pause_polls();
@@ -61,6 +68,7 @@ pub(crate) async fn run(arguments: Herd) -> Result<Report> {
         let index = fullest(&rig).await?;
         let offline = watch_offline(&grids);
         sleep(Duration::from_millis(500)).await;
+        change_pods(&grids, round).await?;
         let killed_at = rig.places.get_mut(index).context("no such master")?.kill()?;
         if !host_lost && let Some(place) = rig.places.get(index) {
             place.master.release_lease()?;
@@ -77,11 +85,13 @@ pub(crate) async fn run(arguments: Herd) -> Result<Report> {
             }
             sleep(POLL).await;
         }
+        let returned_at = Instant::now();
         let took = clock::now().saturating_sub(killed_at);
         eprintln!("round {round}: all back after {:.2} s", took.as_secs_f64());
         report.sample("all_back_ms", took.as_secs_f64() * 1e3);
         sleep(AFTERMATH).await;
         judge(&rig, &grids, &fleet, all, pods, &mut report).await?;
+        report.violations("diverged", diverged(&grids, &fleet, pods, returned_at + CONVERGED_WITHIN).await?);
         report.violations("reported_offline", offline.end().await);
         let place = rig.places.get_mut(index).context("no such master")?;
         place.master.launch().await?;
@@ -109,12 +119,15 @@ async fn place_pods(grids: &Grids, count: usize) -> Result<u64> {
         }
         found
     };
-    let (mut services, mut instances, mut stacks) = (Vec::new(), Vec::new(), Vec::new());
-    for node in &nodes {
-        let (service, stack, grid) = (ObjectId::new(), ObjectId::new(), node.get_object_id("grid_id")?);
-        stacks.push(doc! { "_id": stack, "grid_id": grid, "name": "null" });
+    let (mut services, mut instances) = (Vec::new(), Vec::new());
+    for (number, node) in nodes.iter().enumerate() {
+        let (service, grid) = (ObjectId::new(), node.get_object_id("grid_id")?);
+        // Every grid has it from the beginning.
+        let stack = grids.collection("stacks").find_one(doc! { "grid_id": grid, "name": "null" }).await?;
+        let stack = stack.context("a grid without its stack")?.get_object_id("_id")?;
         services.push(doc! {
-            "_id": service, "grid_id": grid, "stack_id": stack, "name": "web", "image_name": "nginx:latest",
+            "_id": service, "grid_id": grid, "stack_id": stack, "name": format!("web-{number}"),
+            "image_name": "nginx:latest",
             "revision": 1, "stateful": false, "net": "bridge", "stop_grace_period": 10, "container_count": 1,
             "state": "running", "env": [], "updated_at": mongodb::bson::DateTime::now(),
         });
@@ -124,11 +137,39 @@ async fn place_pods(grids: &Grids, count: usize) -> Result<u64> {
         });
     }
     if !nodes.is_empty() {
-        grids.collection("stacks").insert_many(stacks).await?;
         grids.collection("grid_services").insert_many(services).await?;
         grids.collection("grid_service_instances").insert_many(instances).await?;
     }
     Ok(u64::try_from(nodes.len())?)
+}
+
+/// Wants the pods otherwise than before, so that their states are on their way when the master dies.
+async fn change_pods(grids: &Grids, round: usize) -> Result<()> {
+    let desired = if round % 2 == 1 { "stopped" } else { "running" };
+    let deploy = format!("2026-11-22 18:{:02}:00 UTC", 30 + round % 30);
+    let change = doc! { "$set": { "desired_state": desired, "deploy_rev": deploy } };
+    grids.collection("grid_service_instances").update_many(doc! {}, change).await?;
+    Ok(())
+}
+
+/// Waits until the database says of each pod what is true of it, and that is what was wanted; how many are wrong
+/// in the end.
+async fn diverged(grids: &Grids, fleet: &Fleet, pods: u64, until: Instant) -> Result<u64> {
+    loop {
+        let truth = fleet.record().truth();
+        let mut wrong = pods.abs_diff(u64::try_from(truth.len())?);
+        for ((service, number), pod) in truth {
+            let row = doc! {
+                "grid_service_id": service.parse::<ObjectId>()?, "instance_number": number, "state": &pod.state,
+                "desired_state": &pod.state,
+            };
+            wrong += u64::from(grids.count("grid_service_instances", row).await? != 1);
+        }
+        if wrong == 0 || Instant::now() > until {
+            return Ok(wrong);
+        }
+        sleep(POLL * 10).await;
+    }
 }
 
 /// Waits until every agent has reported all it has.
@@ -198,9 +239,10 @@ async fn judge(
     report.violations("diverged", wrong + containers.abs_diff(all * OWN_CONTAINERS + pods));
     let mut lost = 0;
     for ((service, number), told) in fleet.record().acknowledged() {
+        // Of the same deploy or a later one: what followed may have been written and not acknowledged.
         let filter = doc! {
             "grid_service_id": service.parse::<ObjectId>()?, "instance_number": number,
-            "state": told.state, "rev": told.rev,
+            "rev": { "$gte": told.rev },
         };
         lost += u64::from(grids.count("grid_service_instances", filter).await? != 1);
     }

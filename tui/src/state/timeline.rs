@@ -4,7 +4,7 @@
 use std::collections::HashSet;
 
 use kontena_wire::cluster::{MasterState, Reign};
-use kontena_wire::events::{Event, Happening, Standing};
+use kontena_wire::events::{Event, Happening, Move, Standing};
 
 use crate::clock::Moment;
 use crate::theme::Tone;
@@ -191,6 +191,18 @@ fn describe(key: &str, at_ms: i64, by: &str, what: &Happening) -> Item {
             let tone = if *failed { Tone::Warn } else { Tone::Plain };
             item("duty", tone, format!("{name}: {result}"))
         }
+        Happening::Agents { master, came, left, names } => {
+            let (tone, text) = moves(&master.name, *came, *left, names);
+            let more = names
+                .iter()
+                .map(|one| format!("{} {}", one.name, if one.came { "connected" } else { "disconnected" }));
+            let mut more: Vec<String> = more.collect();
+            let others = (came + left).saturating_sub(u64::try_from(names.len()).unwrap_or(0));
+            if others > 0 {
+                more.push(format!("and {others} more"));
+            }
+            Item { more, ..item("agents", tone, text) }
+        }
         Happening::Database { answers: true, .. } => {
             item("database", Tone::Good, format!("the database answers {by} again"))
         }
@@ -206,6 +218,19 @@ fn describe(key: &str, at_ms: i64, by: &str, what: &Happening) -> Item {
         }
         Happening::Unknown => {
             item("other", Tone::Dim, "something that this version does not know".to_owned())
+        }
+    }
+}
+
+/// Agents that came to a master and left it within a moment.
+fn moves(master: &str, came: u64, left: u64, names: &[Move]) -> (Tone, String) {
+    match (came, left, names) {
+        (1, 0, [one]) => (Tone::Plain, format!("{} connected to {master}", one.name)),
+        (0, 1, [one]) => (Tone::Note, format!("{} disconnected from {master}", one.name)),
+        (came, 0, _) => (Tone::Plain, format!("{came} agents connected to {master}")),
+        (0, left, _) => (Tone::Note, format!("{left} agents disconnected from {master}")),
+        (came, left, _) => {
+            (Tone::Note, format!("{came} agents connected to {master}, {left} disconnected from it"))
         }
     }
 }
@@ -229,6 +254,23 @@ mod tests {
         assert!(!timeline.take_in(Some("1.a.2"), &duty("2026-01-01T00:00:02Z", "late")));
         let texts: Vec<&str> = timeline.items().iter().map(|item| item.text.as_str()).collect();
         assert_eq!(texts, ["d: early", "d: late"]);
+    }
+
+    #[test]
+    fn few_agents_are_named_and_many_are_counted() {
+        let told = |came, left, named: usize| {
+            let names = (0..named).map(|number| Move { name: format!("core-{number}"), came: came > 0 });
+            let master = Person { id: "1".to_owned(), name: "master-1".to_owned() };
+            let what = Happening::Agents { master, came, left, names: names.collect() };
+            let item = describe("", 0, "master-2", &what);
+            (item.text, item.more.last().cloned().unwrap_or_default())
+        };
+        let text = |text: &str, last: &str| (text.to_owned(), last.to_owned());
+        assert_eq!(told(1, 0, 1), text("core-0 connected to master-1", "core-0 connected"));
+        assert_eq!(told(0, 1, 1), text("core-0 disconnected from master-1", "core-0 disconnected"));
+        assert_eq!(told(3000, 0, 8), text("3000 agents connected to master-1", "and 2992 more"));
+        let both = told(2, 1, 3).0;
+        assert_eq!(both, "2 agents connected to master-1, 1 disconnected from it");
     }
 
     #[test]

@@ -18,7 +18,8 @@ use tokio::sync::{mpsc, oneshot};
 use super::limits::ANSWER_WITHIN;
 use super::outbound::{CallError, notify_here, request_here};
 use super::retry::until_done;
-use super::{Agents, LIMIT};
+use super::{Agents, LIMIT, arrivals};
+use crate::feed::Feed;
 
 /// How many messages may wait to be sent, and to be taken in.
 const WAITING: usize = 4096;
@@ -181,7 +182,7 @@ async fn send(bus: Bus, mut outbox: Inbox) {
 }
 
 /// Takes in what comes, and fails what masters that are gone owe.
-pub(super) async fn work(agents: Agents, mut packets: mpsc::Receiver<Packet>) {
+pub(super) async fn work(agents: Agents, mut packets: mpsc::Receiver<Packet>, feed: Feed) {
     let mut partial: HashMap<(HolderId, u64), Vec<Packet>> = HashMap::new();
     let mut look = tokio::time::interval(LOOK_EVERY);
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
@@ -189,7 +190,7 @@ pub(super) async fn work(agents: Agents, mut packets: mpsc::Receiver<Packet>) {
         tokio::select! {
             packet = packets.recv() => match packet {
                 Some(packet) => if let Some(whole) = assemble(&mut partial, packet) {
-                    take_in(&agents, whole).await;
+                    take_in(&agents, whole, &feed).await;
                 },
                 None => return,
             },
@@ -221,7 +222,7 @@ fn assemble(partial: &mut HashMap<(HolderId, u64), Vec<Packet>>, packet: Packet)
     pieces.into_iter().next().map(|first| Packet { payload, ..first })
 }
 
-async fn take_in(agents: &Agents, packet: Packet) {
+async fn take_in(agents: &Agents, packet: Packet, feed: &Feed) {
     let Packet { from, kind, about, payload, id: _, to: _, part: _ } = packet;
     match kind {
         PacketKind::Request => {
@@ -254,6 +255,7 @@ async fn take_in(agents: &Agents, packet: Packet) {
                 let _heard = owed.reply.send(outcome);
             }
         }
+        PacketKind::Moves => arrivals::told(feed, from.to_string(), &payload),
         PacketKind::Exec => agents.0.execs.told(about, &payload),
         PacketKind::Announce => {
             if let Ok(grid) = <[u8; 12]>::try_from(payload.as_slice()) {

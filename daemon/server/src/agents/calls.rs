@@ -1,28 +1,55 @@
 //! Carries out what agents call.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use kontena_core::id::Id;
 use kontena_store::{
     ContainerStatRow, Failure, LogRow, NodeStatRow, NotFound, Reported, ReportedEvent, SavedContainer,
 };
 use kontena_wire::agent::Call;
-use kontena_wire::rpc::{Fault, Message, Value, map};
+use kontena_wire::rpc::{Fault, Value, map};
+use tokio::time::Instant;
 
 use super::exec::ExecEvent;
-use super::limits::{ANSWER_WITHIN, REPORT_MAX};
+use super::limits::{ANSWER_WITHIN, REPORT_MAX, STATE_WITHIN};
 use super::registry::Handle;
 use super::retry::until_done;
 use super::telemetry::Row;
 use super::{Agents, LIMIT, admissions, bodies, pods};
 
+/// The code of answers for want of a database.
+const UNAVAILABLE: i64 = 503;
+
 /// A call that needs the database, or an answer that is known.
 pub(super) struct Effort {
-    id: Option<u64>,
-    work: Work,
+    /// Of the request, until it is answered.
+    pub(super) id: Option<u64>,
+    /// When the agent is told that it takes too long.
+    pub(super) due: Instant,
+    pub(super) work: Work,
 }
 
-enum Work {
+impl Effort {
+    /// Whether it says something that its agent does not repeat. Everything else is of no use once it is overdue.
+    pub(super) fn is_state(&self) -> bool {
+        let Work::Call(call) = &self.work else { return false };
+        is_state(call)
+    }
+}
+
+fn is_state(call: &Call) -> bool {
+    matches!(
+        call,
+        Call::SetPodState { .. }
+            | Call::SetVolumeState { .. }
+            | Call::SaveContainer { .. }
+            | Call::ContainerEvent { .. }
+    )
+}
+
+/// What is to be done for a call.
+pub(super) enum Work {
     Answer(Result<Value, Fault>),
     Call(Box<Call>),
 }
@@ -36,7 +63,8 @@ pub(super) fn take(
     params: &[Value],
     size: usize,
 ) -> Option<Effort> {
-    let answer = |outcome| id.map(|_| Effort { id, work: Work::Answer(outcome) });
+    let due = Instant::now() + ANSWER_WITHIN;
+    let answer = |outcome| id.map(|_| Effort { id, due, work: Work::Answer(outcome) });
     let call = match Call::parse(method, params) {
         Ok(call) => call,
         Err(mistake) => {
@@ -87,25 +115,37 @@ pub(super) fn take(
         }
         // Of all events only the end of a container matters: the rest is reported by itself.
         Call::ContainerEvent { destroyed: false, .. } => answer(Ok(empty())),
-        call => Some(Effort { id, work: Work::Call(Box::new(call)) }),
+        call => Some(Effort { id, due, work: Work::Call(Box::new(call)) }),
     }
 }
 
-/// Carries a call out; the frame of its answer, if it wants one.
-pub(super) async fn carry_out(agents: Agents, handle: Arc<Handle>, effort: Effort) -> Option<Vec<u8>> {
-    let Effort { id, work } = effort;
+/// Carries a call out; its answer.
+pub(super) async fn carry_out(agents: Agents, handle: Arc<Handle>, work: Work) -> Result<Value, Fault> {
     let outcome = match work {
         Work::Answer(outcome) => outcome,
         Work::Call(call) => {
-            let limited =
-                tokio::time::timeout(ANSWER_WITHIN + LIMIT / 2, outcome_of(&agents, &handle, *call));
-            limited.await.unwrap_or_else(|_| Err(Fault::new(503, "the database does not answer")))
+            let state = is_state(&call);
+            let within = if state { STATE_WITHIN } else { ANSWER_WITHIN };
+            let limited = tokio::time::timeout(within + LIMIT / 2, outcome_of(&agents, &handle, *call));
+            let outcome = limited.await.unwrap_or_else(|_| Err(overdue()));
+            if state && outcome.as_ref().is_err_and(|fault| fault.code == UNAVAILABLE) {
+                tracing::warn!(
+                    NODE = handle.node_id,
+                    "a report of an agent was lost: no database for too long"
+                );
+            }
+            outcome
         }
     };
     if let Err(fault) = &outcome {
         tracing::debug!(NODE = handle.node_id, %fault, "a call of an agent failed");
     }
-    id.map(|id| Message::Response { id, outcome }.encode())
+    outcome
+}
+
+/// What an agent is told that waits for the database.
+pub(super) fn overdue() -> Fault {
+    Fault::new(UNAVAILABLE, "the database does not answer")
 }
 
 async fn outcome_of(agents: &Agents, handle: &Handle, call: Call) -> Result<Value, Fault> {
@@ -128,7 +168,8 @@ async fn outcome_of(agents: &Agents, handle: &Handle, call: Call) -> Result<Valu
         }
         Call::SetPodState { node: _, state } => {
             let instances = store.service_instances();
-            let done = until_done(ANSWER_WITHIN, || instances.set_state(node, &state, LIMIT)).await;
+            let session = handle.session();
+            let done = until_done(STATE_WITHIN, || instances.set_state(session, &state, LIMIT)).await;
             found(done.map_err(unavailable)?)
         }
         Call::MarkHook { node: _, mark } => {
@@ -138,7 +179,7 @@ async fn outcome_of(agents: &Agents, handle: &Handle, call: Call) -> Result<Valu
         }
         Call::SetVolumeState { node: _, state } => {
             let volumes = store.volume_instances();
-            let known = until_done(ANSWER_WITHIN, || volumes.set_state(node, &state, LIMIT)).await;
+            let known = until_done(STATE_WITHIN, || volumes.set_state(node, &state, LIMIT)).await;
             if known.map_err(unavailable)? {
                 Ok(empty())
             } else {
@@ -146,16 +187,22 @@ async fn outcome_of(agents: &Agents, handle: &Handle, call: Call) -> Result<Valu
             }
         }
         Call::SaveContainer { node: _, container } => {
-            let saved = SavedContainer { grid: handle.grid, node, container: *container };
-            agents.0.containers.ask(saved).await.map_err(unavailable)?;
+            let saved =
+                SavedContainer { grid: handle.grid, session: handle.session(), container: *container };
+            // The next session begins with all containers, which are newer than this one.
+            while let Err(failure) = agents.0.containers.ask(saved.clone()).await {
+                if !agents.0.registry.holds(handle) {
+                    return Err(unavailable(failure));
+                }
+            }
             Ok(empty())
         }
         Call::ContainerEvent { container_id, destroyed: _ } => {
-            remove(agents, node, &[container_id]).await?;
+            remove(agents, node, &[container_id], STATE_WITHIN).await?;
             Ok(empty())
         }
         Call::CleanUpContainers { node: _, container_ids } => {
-            remove(agents, node, &container_ids).await.map(Value::from)
+            remove(agents, node, &container_ids, ANSWER_WITHIN).await.map(Value::from)
         }
         Call::ContainerHealth(health) => {
             let containers = store.containers();
@@ -176,9 +223,9 @@ async fn outcome_of(agents: &Agents, handle: &Handle, call: Call) -> Result<Valu
     }
 }
 
-async fn remove(agents: &Agents, node: Id, container_ids: &[String]) -> Result<i64, Fault> {
+async fn remove(agents: &Agents, node: Id, container_ids: &[String], within: Duration) -> Result<i64, Fault> {
     let containers = agents.0.store.containers();
-    until_done(ANSWER_WITHIN, || containers.remove(node, container_ids, LIMIT)).await.map_err(unavailable)
+    until_done(within, || containers.remove(node, container_ids, LIMIT)).await.map_err(unavailable)
 }
 
 fn found(outcome: Result<(), NotFound>) -> Result<Value, Fault> {
@@ -201,7 +248,7 @@ fn not_this_node(call: &Call) -> Fault {
 #[expect(clippy::needless_pass_by_value, reason = "to stand behind map_err")]
 fn unavailable(failure: Failure) -> Fault {
     tracing::debug!(%failure, "a call of an agent was not carried out");
-    Fault::new(503, "the database does not answer")
+    overdue()
 }
 
 fn empty() -> Value {

@@ -41,9 +41,9 @@ pub struct Exec {
 impl Agents {
     /// Makes a session in a container of `node`.
     pub async fn exec(&self, node: Id, container_id: &str) -> Result<Exec, CallError> {
-        let place = self.place(node).await?;
-        let (sender, events) = mpsc::channel(WAITING);
         let call = outbound::create_exec(container_id);
+        let place = self.place(node, call.answer_within).await?;
+        let (sender, events) = mpsc::channel(WAITING);
         let (result, about) = match &place {
             Place::Here(handle) => (request_here(handle, call).await?, None),
             Place::At(owner) => {

@@ -39,8 +39,8 @@ pub(super) const ANSWER_WITHIN: Duration = Duration::from_secs(25);
 pub(super) const WRITE_WITHIN: Duration = Duration::from_secs(10);
 /// For an agent to answer a close frame.
 pub(super) const CLOSE_WITHIN: Duration = Duration::from_secs(5);
-/// For what was received to be carried out after its session has ended.
-pub(super) const FINISH_WITHIN: Duration = Duration::from_secs(25);
+/// For a report of state to be carried out, whether or not its session still stands: agents do not repeat it.
+pub(super) const STATE_WITHIN: Duration = Duration::from_secs(600);
 
 /// How many calls of one agent may wait, and how many bytes of them. Beyond that nothing more is read from its
 /// socket, which slows it down and loses nothing.
@@ -49,11 +49,6 @@ pub(super) const WAITING_CALLS: usize = 256;
 pub(super) const WAITING_BYTES: usize = 4 << 20;
 /// How many messages to one agent may wait.
 pub(super) const WAITING_ORDERS: usize = 32;
-
-/// The socket's buffers: ten thousand of the usual size would be gigabytes.
-pub(super) const READ_BUFFER: usize = 2 << 10;
-/// See [`READ_BUFFER`].
-pub(super) const WRITE_BUFFER: usize = 2 << 10;
 
 /// The largest frame of a single report: with more the database would refuse what it is stored as.
 pub(super) const REPORT_MAX: usize = 4 << 20;

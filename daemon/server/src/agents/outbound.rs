@@ -14,9 +14,12 @@ use thiserror::Error;
 use tokio::sync::oneshot;
 
 use super::registry::{Handle, Order};
+use super::retry::until_done;
 use super::{Agents, LIMIT, admissions, bus};
 use crate::clock::SystemClock;
 
+/// For finding a session while the database changes its primary.
+const PLACE_WITHIN: Duration = Duration::from_secs(10);
 /// For a session to take an order.
 const ORDER_WITHIN: Duration = Duration::from_secs(5);
 
@@ -53,7 +56,7 @@ pub(super) enum Place {
 impl Agents {
     /// Calls the agent of `node` and waits for its answer.
     pub async fn request(&self, node: Id, call: Outbound) -> Result<Value, CallError> {
-        match self.place(node).await? {
+        match self.place(node, call.answer_within).await? {
             Place::Here(handle) => request_here(&handle, call).await,
             Place::At(owner) => bus::request(self, owner, node, call, None).await,
         }
@@ -61,7 +64,7 @@ impl Agents {
 
     /// Calls the agent of `node` without waiting for what comes of it.
     pub async fn notify(&self, node: Id, call: Outbound) -> Result<(), CallError> {
-        let place = self.place(node).await?;
+        let place = self.place(node, call.answer_within).await?;
         self.notify_at(&place, node, call).await
     }
 
@@ -109,11 +112,13 @@ impl Agents {
         }
     }
 
-    pub(super) async fn place(&self, node: Id) -> Result<Place, CallError> {
+    /// Finds the session; at most `within`, and no longer than the database needs to change its primary.
+    pub(super) async fn place(&self, node: Id, within: Duration) -> Result<Place, CallError> {
         if let Some(handle) = self.0.registry.get(node) {
             return Ok(Place::Here(handle));
         }
-        let owner = self.0.nodes.owner(node, LIMIT).await?.ok_or(CallError::UnknownNode)?;
+        let owner = until_done(within.min(PLACE_WITHIN), || self.0.nodes.owner(node, LIMIT)).await?;
+        let owner = owner.ok_or(CallError::UnknownNode)?;
         match owner.master {
             Some(master) if owner.connected && master != self.0.me && self.is_alive(master) => {
                 Ok(Place::At(master))
@@ -130,7 +135,7 @@ impl Agents {
         !picture.is_fresh(now) || !picture.rows.iter().any(|row| row.id == master && gone(row))
     }
 
-    fn others(&self) -> Vec<HolderId> {
+    pub(super) fn others(&self) -> Vec<HolderId> {
         let Some(picture) = self.0.admissions.picture() else { return Vec::new() };
         let others = picture.rows.iter().filter(|row| row.id != self.0.me && !row.ended);
         others.map(|row| row.id).collect()

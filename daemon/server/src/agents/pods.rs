@@ -1,7 +1,9 @@
 //! The list of pods of a node. What is missing in it the agent destroys, so it is whole and certain or not given.
 
 use kontena_core::agents::pod::{Hook, Place, Port, Service, VolumeUse};
+use kontena_core::agents::secrets::PodSecret;
 use kontena_core::id::Id;
+use kontena_core::vault::Vault;
 use kontena_store::{InstanceRow, NetworkDefinition, PodSources, RegistryLogin, VolumeDefinition};
 use kontena_wire::rpc::{Fault, Value, map};
 
@@ -24,22 +26,23 @@ pub(super) async fn list(agents: &Agents, node: Id) -> Result<Value, Fault> {
         let services: Vec<Id> = rows.iter().map(|row| row.service).collect();
         let sources = store.pods().sources(node, &services, LIMIT).await.map_err(unavailable)?;
         for row in &rows {
-            pods.push(pod(row, &sources)?);
+            pods.push(pod(row, &sources, agents.0.vault.as_ref())?);
         }
     }
     Ok(map([("service_pods", Value::Array(pods))]))
 }
 
-fn pod(row: &InstanceRow, sources: &PodSources) -> Result<Value, Fault> {
+fn pod(row: &InstanceRow, sources: &PodSources, vault: Option<&Vault>) -> Result<Value, Fault> {
     let uncertain =
         |what: &str| Fault::new(503, format!("RuntimeError: {what} of an instance cannot be told"));
     let InstanceRow { id: _, node: _, service, number, desired_state, deploy_rev } = row;
     let service = sources.services.get(service).ok_or_else(|| uncertain("the service"))?;
     let stack = sources.stacks.get(&service.stack).ok_or_else(|| uncertain("the stack"))?;
     // Without its secrets an instance would be made anew, and wrongly.
-    if service.has_secrets || sources.challenged.contains(&service.id) {
-        return Err(uncertain("the secrets"));
-    }
+    let secrets = service.open_secrets(&sources.safe, vault).map_err(|sealed| {
+        tracing::warn!(SERVICE = %service.id, "the secrets of a service cannot be read: {sealed}");
+        uncertain("the secrets")
+    })?;
     let balancer =
         service.links.iter().filter_map(|link| sources.services.get(link)).find(|s| s.is_load_balancer());
     let balancer =
@@ -48,7 +51,8 @@ fn pod(row: &InstanceRow, sources: &PodSources) -> Result<Value, Fault> {
         Place { grid: &sources.grid, stack, node: &sources.node, number: *number, load_balancer: balancer };
     let deploy_rev = deploy_rev.as_deref().ok_or_else(|| uncertain("the deploy"))?;
     let exposed = sources.exposed.get(&service.stack) == Some(&service.name);
-    body(service, &place, (desired_state, deploy_rev), exposed, sources).ok_or_else(|| uncertain("a volume"))
+    body(service, &place, (desired_state, deploy_rev), exposed, &secrets, sources)
+        .ok_or_else(|| uncertain("a volume"))
 }
 
 fn body(
@@ -56,6 +60,7 @@ fn body(
     place: &Place<'_>,
     (desired_state, deploy_rev): (&str, &str),
     exposed: bool,
+    secrets: &[PodSecret],
     sources: &PodSources,
 ) -> Option<Value> {
     let (env, labels) = (service.environment(place), service.labels(place));
@@ -96,7 +101,8 @@ fn body(
         networks,
         read_only,
         health_check: _,
-        has_secrets: _,
+        secrets: _,
+        certificates: _,
     } = service;
     let number = place.number;
     let text = |text: &Option<String>| text.as_deref().map_or(Value::Nil, Value::from);
@@ -142,7 +148,7 @@ fn body(
         ("stop_signal", text(stop_signal)),
         ("stop_grace_period", Value::from(*stop_grace_period)),
         ("env", texts(&env)),
-        ("secrets", Value::Array(Vec::new())),
+        ("secrets", Value::Array(secrets.iter().map(secret_body).collect())),
         ("labels", pairs(&labels)),
         ("hooks", Value::Array(service.hooks_of(number).map(hook_body).collect())),
         ("networks", Value::Array(networks.collect())),
@@ -192,6 +198,15 @@ fn hook_body(hook: &Hook) -> Value {
         ("type", Value::from(kind.as_str())),
         ("cmd", Value::from(cmd.as_str())),
         ("oneshot", Value::from(*oneshot)),
+    ])
+}
+
+fn secret_body(secret: &PodSecret) -> Value {
+    let PodSecret { name, kind, value } = secret;
+    map([
+        ("name", Value::from(name.as_str())),
+        ("type", Value::from(kind.as_str())),
+        ("value", value.as_deref().map_or(Value::Nil, Value::from)),
     ])
 }
 

@@ -84,6 +84,11 @@ impl Registry {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).get(&node).cloned()
     }
 
+    /// Whether this is still the session of its node.
+    pub(super) fn holds(&self, handle: &Handle) -> bool {
+        self.get(handle.node).is_some_and(|found| std::ptr::eq(&raw const *found, handle))
+    }
+
     pub(super) fn all(&self) -> Vec<Arc<Handle>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner).values().cloned().collect()
     }

@@ -7,27 +7,35 @@
 use std::collections::{HashMap, VecDeque};
 use std::sync::Arc;
 
-use axum::extract::ws::{Message, WebSocket};
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use kontena_core::agents::Refusal;
 use kontena_store::{Ended, Ending};
 use kontena_wire::agent::outbound::Outbound;
-use kontena_wire::rpc;
+use kontena_wire::rpc::{self, Fault, Value};
 use tokio::sync::mpsc;
 use tokio::time::{Instant, sleep_until};
+use tokio_tungstenite::tungstenite::error::ProtocolError;
+use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::Agents;
 use super::admissions::Admitted;
 use super::calls::{self, Effort};
-use super::limits::{
-    CLOSE_WITHIN, FINISH_WITHIN, WAITING_BYTES, WAITING_CALLS, WAITING_ORDERS, WRITE_WITHIN,
-};
+use super::limits::{CLOSE_WITHIN, STATE_WITHIN, WAITING_BYTES, WAITING_CALLS, WAITING_ORDERS, WRITE_WITHIN};
 use super::registry::{Answer, Handle, Order};
+use super::socket::Socket;
 use super::upgrade::close_frame;
 
 /// A call of the agent that waits, and how large its frame was.
 type Waiting = (Effort, usize);
+
+/// The call that is being carried out.
+struct Current {
+    /// Of the request, until it is answered.
+    id: Option<u64>,
+    due: Instant,
+    work: BoxFuture<'static, Result<Value, Fault>>,
+}
 
 struct Desk {
     agents: Agents,
@@ -38,8 +46,7 @@ struct Desk {
     next_id: u64,
     waiting: VecDeque<Waiting>,
     waiting_bytes: usize,
-    /// The call that is being carried out; its answer, if it wants one.
-    current: Option<BoxFuture<'static, Option<Vec<u8>>>>,
+    current: Option<Current>,
     ping_at: Instant,
     pinged_at: Option<Instant>,
 }
@@ -58,13 +65,27 @@ impl End {
         Self { close: Some(close.clone()), noted: close, ending }
     }
 
+    /// What came is against the WebSocket protocol, or the line is cut.
+    fn broken(error: &Error) -> Self {
+        let refusal = match error {
+            Error::Capacity(_) => Refusal::new(1009, "WebSocket frame length too large"),
+            Error::Utf8(_) => Refusal::new(1007, error.to_string()),
+            Error::Protocol(ProtocolError::ResetWithoutClosingHandshake) => {
+                return Self::gone(&error.to_string());
+            }
+            Error::Protocol(_) => Refusal::new(1002, error.to_string()),
+            _ => return Self::gone(&error.to_string()),
+        };
+        Self::by_us(refusal, Ending::Gone)
+    }
+
     fn gone(reason: &str) -> Self {
         Self { close: None, noted: Refusal::new(1006, reason), ending: Ending::Gone }
     }
 }
 
 /// Runs a session to its end.
-pub(super) async fn run(agents: Agents, mut socket: WebSocket, admitted: Admitted) {
+pub(super) async fn run(agents: Agents, mut socket: Socket, admitted: Admitted) {
     let Admitted { session, grid, node_id, name, node_info } = admitted;
     let (sender, mut orders) = mpsc::channel(WAITING_ORDERS);
     let handle = Arc::new(Handle::new(session, grid, node_id, sender));
@@ -72,6 +93,7 @@ pub(super) async fn run(agents: Agents, mut socket: WebSocket, admitted: Admitte
         let refusal = Refusal::superseded(&name, &super::bodies::utc(crate::clock::wall_ms()));
         older.end(refusal, Ending::Gone);
     }
+    agents.0.arrivals.came(&name);
     tracing::debug!(NODE = handle.node_id, "connected");
     let ping_at = Instant::now() + agents.0.settings.ping_every;
     let greeting = agents.greeting(node_info);
@@ -93,19 +115,20 @@ pub(super) async fn run(agents: Agents, mut socket: WebSocket, admitted: Admitte
         Err(end) => end,
     };
     desk.agents.0.registry.remove(&desk.handle);
+    desk.agents.0.arrivals.left(&desk.name);
     orders.close();
     desk.finish(socket, end).boxed().await;
 }
 
 impl Desk {
-    async fn greet(&mut self, socket: &mut WebSocket, greeting: [Outbound; 2]) -> Result<(), End> {
+    async fn greet(&mut self, socket: &mut Socket, greeting: [Outbound; 2]) -> Result<(), End> {
         for Outbound { method, params, answer_within: _ } in greeting {
             write(socket, rpc::Message::notification(method, params).encode()).await?;
         }
         Ok(())
     }
 
-    async fn serve(&mut self, socket: &mut WebSocket, orders: &mut mpsc::Receiver<Order>) -> End {
+    async fn serve(&mut self, socket: &mut Socket, orders: &mut mpsc::Receiver<Order>) -> End {
         loop {
             let reading = self.has_room();
             let wake_at = self.wake_at();
@@ -114,20 +137,20 @@ impl Desk {
                     Some(order) => self.obey(socket, order).boxed().await,
                     None => Err(End::gone("its orders were closed")),
                 },
-                answer = next_answer(&mut self.current) => {
-                    self.current = None;
+                outcome = next_outcome(&mut self.current) => {
+                    let id = self.current.take().and_then(|current| current.id);
                     self.start_next();
-                    match answer {
-                        Some(frame) => write(socket, frame).boxed().await,
+                    match id {
+                        Some(id) => answer(socket, id, outcome).boxed().await,
                         None => Ok(()),
                     }
                 }
                 message = socket.recv(), if reading => match message {
                     Some(Ok(message)) => self.take_in(message),
-                    Some(Err(error)) => Err(End::gone(&error.to_string())),
+                    Some(Err(error)) => Err(End::broken(&error)),
                     None => Err(End::gone("closed without a close frame")),
                 },
-                () = sleep_until(wake_at) => self.keep_alive(socket, reading).boxed().await,
+                () = sleep_until(wake_at) => self.in_time(socket, reading).boxed().await,
             };
             if let Err(end) = step {
                 return end;
@@ -141,10 +164,43 @@ impl Desk {
 
     fn wake_at(&self) -> Instant {
         let pong = self.pinged_at.map(|at| at + self.agents.0.settings.ping_timeout);
-        pong.unwrap_or(self.ping_at)
+        let keepalive = pong.unwrap_or(self.ping_at);
+        let current = self.current.as_ref().filter(|current| current.id.is_some());
+        let overdue = match current {
+            Some(current) => Some(current.due),
+            None => self.waiting.iter().find(|(effort, _)| effort.id.is_some()).map(|(effort, _)| effort.due),
+        };
+        overdue.map_or(keepalive, |due| due.min(keepalive))
     }
 
-    async fn keep_alive(&mut self, socket: &mut WebSocket, reading: bool) -> Result<(), End> {
+    async fn in_time(&mut self, socket: &mut Socket, reading: bool) -> Result<(), End> {
+        for id in self.overdue(Instant::now()) {
+            answer(socket, id, Err(calls::overdue())).await?;
+        }
+        self.keep_alive(socket, reading).await
+    }
+
+    /// Requests that have waited for too long. Those that only asked something are given up.
+    fn overdue(&mut self, now: Instant) -> Vec<u64> {
+        let mut ids = Vec::new();
+        if let Some(current) = self.current.as_mut().filter(|current| current.due <= now) {
+            ids.extend(current.id.take());
+        }
+        for (effort, _) in self.waiting.iter_mut().take_while(|(effort, _)| effort.due <= now) {
+            ids.extend(effort.id.take());
+        }
+        let waiting_bytes = &mut self.waiting_bytes;
+        self.waiting.retain(|(effort, size)| {
+            let stays = effort.due > now || effort.is_state();
+            if !stays {
+                *waiting_bytes -= size;
+            }
+            stays
+        });
+        ids
+    }
+
+    async fn keep_alive(&mut self, socket: &mut Socket, reading: bool) -> Result<(), End> {
         let now = Instant::now();
         let settings = &self.agents.0.settings;
         match self.pinged_at {
@@ -180,12 +236,13 @@ impl Desk {
             }
             Message::Close(frame) => {
                 // Without a code it counts as a usual end.
-                let (code, reason) = frame.map_or((1000, String::new()), |f| (f.code, f.reason.to_string()));
+                let (code, reason) =
+                    frame.map_or((1000, String::new()), |f| (f.code.into(), f.reason.to_string()));
                 let noted = Refusal::new(code, reason);
                 return Err(End { close: None, noted, ending: Ending::Gone });
             }
             // The library answers pings; text is what no agent sends.
-            Message::Ping(_) | Message::Text(_) => {}
+            Message::Ping(_) | Message::Text(_) | Message::Frame(_) => {}
         }
         Ok(())
     }
@@ -222,13 +279,14 @@ impl Desk {
         if let Some((effort, size)) = self.waiting.pop_front() {
             self.waiting_bytes -= size;
             let (agents, handle) = (self.agents.clone(), Arc::clone(&self.handle));
-            self.current = Some(calls::carry_out(agents, handle, effort).boxed());
+            let Effort { id, due, work } = effort;
+            self.current = Some(Current { id, due, work: calls::carry_out(agents, handle, work).boxed() });
         } else if self.waiting.capacity() > 32 {
             self.waiting.shrink_to_fit();
         }
     }
 
-    async fn obey(&mut self, socket: &mut WebSocket, order: Order) -> Result<(), End> {
+    async fn obey(&mut self, socket: &mut Socket, order: Order) -> Result<(), End> {
         match order {
             Order::End(end) => {
                 let (refusal, ending) = *end;
@@ -260,7 +318,7 @@ impl Desk {
     }
 
     /// Notes the end, tells the agent, and carries out what was received.
-    async fn finish(mut self, mut socket: WebSocket, end: End) {
+    async fn finish(mut self, mut socket: Socket, end: End) {
         let End { close, noted, ending } = end;
         tracing::debug!(NODE = self.handle.node_id, name = self.name, code = noted.code, "{}", noted.reason);
         // Who waits for an answer learns at once that none will come.
@@ -275,24 +333,27 @@ impl Desk {
                     break;
                 }
             }
-            Ok::<(), axum::Error>(())
+            Ok::<(), Error>(())
         };
         let session = self.handle.session();
         let note = self.agents.0.endings.ask(Ended { session, ending, close: noted });
         let (agents, handle) = (self.agents.clone(), Arc::clone(&self.handle));
         let (current, mut waiting) = (self.current.take(), std::mem::take(&mut self.waiting));
         let finish = async move {
+            // Nobody waits for answers any more.
             if let Some(current) = current {
-                current.await;
+                drop(current.work.await);
             }
             while let Some((effort, _)) = waiting.pop_front() {
-                calls::carry_out(agents.clone(), Arc::clone(&handle), effort).await;
+                if effort.is_state() {
+                    drop(calls::carry_out(agents.clone(), Arc::clone(&handle), effort.work).await);
+                }
             }
         };
         let (told, noted, finished) = tokio::join!(
             tokio::time::timeout(CLOSE_WITHIN, tell),
             note,
-            tokio::time::timeout(FINISH_WITHIN, finish)
+            tokio::time::timeout(STATE_WITHIN, finish)
         );
         // An agent that does not answer the close frame is not waited for.
         drop(told);
@@ -308,18 +369,22 @@ impl Desk {
     }
 }
 
-async fn next_answer(current: &mut Option<BoxFuture<'static, Option<Vec<u8>>>>) -> Option<Vec<u8>> {
+async fn next_outcome(current: &mut Option<Current>) -> Result<Value, Fault> {
     match current {
-        Some(current) => current.await,
+        Some(current) => (&mut current.work).await,
         None => std::future::pending().await,
     }
 }
 
-async fn write(socket: &mut WebSocket, frame: Vec<u8>) -> Result<(), End> {
+async fn answer(socket: &mut Socket, id: u64, outcome: Result<Value, Fault>) -> Result<(), End> {
+    write(socket, rpc::Message::Response { id, outcome }.encode()).await
+}
+
+async fn write(socket: &mut Socket, frame: Vec<u8>) -> Result<(), End> {
     send(socket, Message::Binary(frame.into())).await
 }
 
-async fn send(socket: &mut WebSocket, message: Message) -> Result<(), End> {
+async fn send(socket: &mut Socket, message: Message) -> Result<(), End> {
     match tokio::time::timeout(WRITE_WITHIN, socket.send(message)).await {
         Ok(Ok(())) => Ok(()),
         Ok(Err(error)) => Err(End::gone(&error.to_string())),

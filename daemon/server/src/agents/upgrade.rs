@@ -2,19 +2,24 @@
 //! never talks to a master that does not know it, and is turned away by 503 when nothing can be said about it.
 //! A verdict about the agent itself is told as the close frame that it knows.
 
-use axum::extract::ws::{CloseFrame, Message, WebSocket, WebSocketUpgrade};
-use axum::extract::{FromRequestParts, Request, State};
-use axum::http::header::{RETRY_AFTER, UPGRADE};
-use axum::http::{HeaderMap, HeaderValue, StatusCode};
+use axum::extract::{Request, State};
+use axum::http::header::{
+    CONNECTION, RETRY_AFTER, SEC_WEBSOCKET_ACCEPT, SEC_WEBSOCKET_KEY, SEC_WEBSOCKET_VERSION, UPGRADE,
+};
+use axum::http::request::Parts;
+use axum::http::{HeaderMap, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use futures_util::FutureExt;
+use hyper::upgrade::OnUpgrade;
 use kontena_core::agents::{Headers, Hello, Refusal};
 use kontena_wire::agent::outbound;
-use kontena_wire::rpc::MESSAGE_MAX;
+use tokio_tungstenite::tungstenite::handshake::derive_accept_key;
+use tokio_tungstenite::tungstenite::protocol::CloseFrame;
+use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::admissions::{Applicant, Verdict};
-use super::limits::{READ_BUFFER, WRITE_BUFFER};
+use super::socket::Socket;
 use super::{Agents, session};
 use crate::clock::wall_ms;
 
@@ -28,13 +33,56 @@ pub(crate) async fn at_root(State(agents): State<Agents>, request: Request, next
         return next.run(request).await;
     }
     let (mut parts, _) = request.into_parts();
-    match WebSocketUpgrade::from_request_parts(&mut parts, &()).await {
-        Ok(upgrade) => answer(agents, upgrade, &parts.headers).await,
-        Err(rejection) => rejection.into_response(),
+    match Upgrade::of(&mut parts) {
+        Some(upgrade) => answer(agents, upgrade, &parts.headers).await,
+        None => (StatusCode::BAD_REQUEST, "this is no WebSocket handshake of version 13\n").into_response(),
     }
 }
 
-async fn answer(agents: Agents, upgrade: WebSocketUpgrade, headers: &HeaderMap) -> Response {
+/// A request for a WebSocket.
+struct Upgrade {
+    connection: OnUpgrade,
+    accept: HeaderValue,
+}
+
+impl Upgrade {
+    fn of(parts: &mut Parts) -> Option<Self> {
+        let header = |name| parts.headers.get(name).and_then(|value: &HeaderValue| value.to_str().ok());
+        let asks = header(CONNECTION)?.split(',').any(|word| word.trim().eq_ignore_ascii_case("upgrade"));
+        if parts.method != Method::GET || !asks || header(SEC_WEBSOCKET_VERSION) != Some("13") {
+            return None;
+        }
+        let accept = derive_accept_key(header(SEC_WEBSOCKET_KEY)?.as_bytes());
+        let connection = parts.extensions.remove::<OnUpgrade>()?;
+        Some(Self { connection, accept: HeaderValue::from_str(&accept).ok()? })
+    }
+
+    /// Answers 101, and hands the socket over once that is sent.
+    fn take<F>(self, agents: &Agents, then: impl FnOnce(Socket) -> F + Send + 'static) -> Response
+    where
+        F: Future<Output = ()> + Send,
+    {
+        let Self { connection, accept } = self;
+        let large = agents.0.large_frames.clone();
+        agents.0.tasks.spawn(async move {
+            match connection.await {
+                Ok(upgraded) => {
+                    let socket = Socket::new(upgraded, &large).await;
+                    then(socket).await;
+                }
+                Err(error) => tracing::debug!(%error, "an agent left before it was answered"),
+            }
+        });
+        let headers = [
+            (UPGRADE, HeaderValue::from_static("websocket")),
+            (CONNECTION, HeaderValue::from_static("Upgrade")),
+            (SEC_WEBSOCKET_ACCEPT, accept),
+        ];
+        (StatusCode::SWITCHING_PROTOCOLS, headers).into_response()
+    }
+}
+
+async fn answer(agents: Agents, upgrade: Upgrade, headers: &HeaderMap) -> Response {
     if let Some(why) = agents.0.admissions.closed() {
         return come_back_later(why);
     }
@@ -43,11 +91,6 @@ async fn answer(agents: Agents, upgrade: WebSocketUpgrade, headers: &HeaderMap) 
     }
     let version = agents.0.compat_version.clone();
     let announced = HeaderValue::from_str(&version).ok();
-    let upgrade = upgrade
-        .read_buffer_size(READ_BUFFER)
-        .write_buffer_size(WRITE_BUFFER)
-        .max_message_size(MESSAGE_MAX)
-        .max_frame_size(MESSAGE_MAX);
     let verdict = match applicant(&agents, headers) {
         Ok(applicant) => agents.0.admissions.apply(applicant).await,
         Err(refusal) => Verdict::Refused(refusal),
@@ -56,17 +99,14 @@ async fn answer(agents: Agents, upgrade: WebSocketUpgrade, headers: &HeaderMap) 
         Verdict::Unavailable(why) => return come_back_later(&why),
         Verdict::Refused(refusal) => {
             tracing::info!(code = refusal.code, "an agent is refused: {}", refusal.reason);
-            let tracker = agents.0.tasks.clone();
-            upgrade.on_upgrade(move |socket| tracker.track_future(refuse(socket, refusal, version)))
+            upgrade.take(&agents, move |socket| refuse(socket, refusal, version))
         }
         Verdict::Admitted(seat) => {
-            let tracker = agents.0.tasks.clone();
-            upgrade.on_upgrade(move |socket| {
-                tracker.track_future(async move {
-                    if let Some(admitted) = seat.take() {
-                        session::run(agents, socket, admitted).boxed().await;
-                    }
-                })
+            let sessions = agents.clone();
+            upgrade.take(&agents, move |socket| async move {
+                if let Some(admitted) = seat.take() {
+                    session::run(sessions, socket, admitted).boxed().await;
+                }
             })
         }
     };
@@ -104,7 +144,7 @@ fn applicant(agents: &Agents, headers: &HeaderMap) -> Result<Applicant, Refusal>
 }
 
 /// Tells an agent why it is refused.
-async fn refuse(mut socket: WebSocket, refusal: Refusal, version: String) {
+async fn refuse(mut socket: Socket, refusal: Refusal, version: String) {
     let told = async {
         if refusal.announces_version() {
             let info = outbound::master_info(&version);
@@ -118,14 +158,14 @@ async fn refuse(mut socket: WebSocket, refusal: Refusal, version: String) {
                 break;
             }
         }
-        Ok::<(), axum::Error>(())
+        Ok::<(), Error>(())
     };
     // An agent that does not answer is not waited for.
     let _told = tokio::time::timeout(super::limits::CLOSE_WITHIN, told).await;
 }
 
 pub(super) fn close_frame(refusal: &Refusal) -> Message {
-    Message::Close(Some(CloseFrame { code: refusal.code, reason: refusal.reason.as_str().into() }))
+    Message::Close(Some(CloseFrame { code: refusal.code.into(), reason: refusal.reason.as_str().into() }))
 }
 
 /// Keeps the agent's pauses between its tries growing, which a close frame would not.

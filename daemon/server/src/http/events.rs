@@ -21,6 +21,7 @@ use tokio::sync::broadcast::error::RecvError;
 
 use super::cluster::{reign_body, rfc3339};
 use super::{Api, refusal};
+use crate::agents::Moves;
 use crate::clock::wall_ms;
 use crate::election::Standing;
 use crate::feed::{Entry, Following, Happening, Place};
@@ -135,6 +136,15 @@ fn body(by: &str, entry: &Entry) -> sse::Event {
         },
         Happening::Duty { name, failed, result } => {
             events::Happening::Duty { name: (*name).to_owned(), failed: *failed, result: result.clone() }
+        }
+        Happening::Agents { master, moves: Moves { came, left, names } } => {
+            let names = names.iter().map(|(name, came)| events::Move { name: name.clone(), came: *came });
+            events::Happening::Agents {
+                master: person(master),
+                came: *came,
+                left: *left,
+                names: names.collect(),
+            }
         }
         Happening::Database { failure } => {
             events::Happening::Database { answers: failure.is_none(), reason: failure.clone() }

@@ -231,9 +231,6 @@ impl HostNodes {
         count: i64,
         limit: Duration,
     ) -> Result<Vec<LostNode>, Failure> {
-        let before = |field: &str, age: Duration| {
-            doc! { "$expr": { "$lt": [format!("${field}"), { "$subtract": ["$$NOW", millis(age)] }] } }
-        };
         let dead: Vec<Bson> = dead.iter().copied().map(stored_id).collect();
         let filter = doc! { "$or": [
             { "$and": [{ "session_lost_at": { "$type": "date" } }, before("session_lost_at", grace)] },
@@ -253,6 +250,26 @@ impl HostNodes {
             Some(LostNode { session, name: row.text("name").unwrap_or_default() })
         };
         Ok(rows.iter().filter_map(lost).collect())
+    }
+
+    /// At most `count` sessions of `master` that were not heard of for `quiet` by the database's clock.
+    pub async fn unseen(
+        &self,
+        master: HolderId,
+        quiet: Duration,
+        count: i64,
+        limit: Duration,
+    ) -> Result<Vec<Session>, Failure> {
+        let filter = doc! { "$and": [
+            { "master_id": stored_id(master) },
+            before("last_seen_at", quiet),
+        ] };
+        let collection = self.store.database().collection::<Document>(HOST_NODES);
+        let rows = collection.find(filter).projection(doc! { "session_epoch": 1 }).limit(count);
+        let rows: Vec<Document> = rows.max_time(limit).await?.try_collect().await?;
+        let session =
+            |row: &Document| Some(Session { node: row.id("_id")?, epoch: integer(row, "session_epoch")? });
+        Ok(rows.iter().filter_map(session).collect())
     }
 
     /// Ends the session of a lost node, unless it came back, and marks its containers as deleted.
@@ -277,6 +294,11 @@ impl HostNodes {
             },
         ]
     }
+}
+
+/// That a time lies `age` back by the database's clock.
+fn before(field: &str, age: Duration) -> Document {
+    doc! { "$expr": { "$lt": [format!("${field}"), { "$subtract": ["$$NOW", millis(age)] }] } }
 }
 
 fn plug_statement(plug: &Plug, master: HolderId) -> Document {

@@ -146,7 +146,9 @@ impl State {
 
 impl Network {
     fn parse(network: &Value) -> Self {
-        let ports = entries(get(network, "Ports")).map(|(port, places)| {
+        // A port that the image exposes and nobody published stands there without places.
+        let published = entries(get(network, "Ports")).filter(|(_, places)| !places.is_nil());
+        let ports = published.map(|(port, places)| {
             let place = |place: &Value| Some((text_at(place, "HostIp")?, integer_at(place, "HostPort")?));
             (port.into_owned(), elements(Some(places)).iter().filter_map(place).collect())
         });

@@ -1,13 +1,14 @@
 //! Many agents, in grids, with one record.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
 use anyhow::{Result, bail};
 use tokio::time::{Instant, sleep};
 
 use super::run::Agent;
-use super::{Record, Settings, SharedRecord, Token, Traffic};
+use super::{Record, Settings, SharedRecord, Temper, Token, Traffic};
 
 /// A grid whose token agents bring.
 #[derive(Clone, Debug)]
@@ -56,6 +57,32 @@ impl Fleet {
     #[must_use]
     pub fn record(&self) -> &Record {
         &self.record
+    }
+
+    /// The tempers of a bad day, one after the other.
+    #[must_use]
+    pub fn tempers() -> [Temper; 6] {
+        [
+            Temper::Silent,
+            Temper::Slow(Duration::from_secs(8)),
+            Temper::Skewed(-30.0),
+            Temper::Storm(Duration::from_millis(300)),
+            Temper::HalfOpen(Duration::from_millis(700)),
+            Temper::Hostile,
+        ]
+    }
+
+    /// Starts agents that misbehave, each kind as often as the others, beside a faithful fleet.
+    #[must_use]
+    pub fn start_unruly(masters: &[String], grids: &[Grid], count: usize, over: Duration) -> Self {
+        let tempers = Self::tempers();
+        let number = AtomicUsize::new(0);
+        Self::start_with(masters, grids, count, over, |settings| {
+            let number = number.fetch_add(1, Ordering::Relaxed);
+            settings.temper = tempers[number % tempers.len()];
+            settings.name = format!("unruly-{number}");
+            settings.node_id = settings.node_id.replace("SIMU", "RULE");
+        })
     }
 
     /// Waits until so many are connected.

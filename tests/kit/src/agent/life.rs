@@ -1,6 +1,7 @@
 //! What an agent remembers over its connections: its containers, its pods, and what it asked.
 
 use std::collections::{BTreeMap, HashMap};
+use std::time::Duration;
 
 use kontena_wire::rpc::loose::{self, elements, get, integer_at, text_at};
 use kontena_wire::rpc::{Fault, Message, Value, map};
@@ -9,6 +10,9 @@ use tokio::time::Instant;
 use super::docker::{self, Container};
 use super::etcd::Etcd;
 use super::{Settings, SharedRecord, lock};
+
+/// For the answer to a request.
+const OVERDUE_AFTER: Duration = Duration::from_secs(30);
 
 /// What an agent reported of a pod.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -34,13 +38,22 @@ enum Purpose {
     PodState((String, i64), PodRecord),
 }
 
+struct Asked {
+    purpose: Purpose,
+    method: String,
+    at: Instant,
+    connection: u64,
+}
+
 pub(super) struct Life {
     pub(super) settings: Settings,
     record: SharedRecord,
     number: u64,
     containers: Vec<Container>,
     pods: BTreeMap<(String, i64), Pod>,
-    asked: HashMap<u64, (Purpose, Instant)>,
+    asked: HashMap<u64, Asked>,
+    /// Counts the connections.
+    connection: u64,
     /// Exec sessions that were made and not ended.
     execs: Vec<String>,
     etcd: Etcd,
@@ -65,6 +78,7 @@ impl Life {
             containers,
             pods: BTreeMap::new(),
             asked: HashMap::new(),
+            connection: 0,
             execs: Vec::new(),
             etcd: Etcd::default(),
             greeted: false,
@@ -74,6 +88,7 @@ impl Life {
 
     pub(super) fn begin_connection(&mut self) {
         (self.greeted, self.informed) = (false, false);
+        self.connection += 1;
     }
 
     fn node(&self) -> Value {
@@ -83,7 +98,9 @@ impl Life {
     fn ask(&mut self, out: &mut Out, method: &str, params: Vec<Value>, purpose: Purpose) {
         // Ids of real agents reach one above what a signed integer of 32 bits holds.
         let id = u64::from(rand::random::<u32>() >> 1) + 1;
-        self.asked.insert(id, (purpose, Instant::now()));
+        let asked =
+            Asked { purpose, method: method.to_owned(), at: Instant::now(), connection: self.connection };
+        self.asked.insert(id, asked);
         out.push(Message::Request { id, method: method.to_owned(), params });
     }
 
@@ -158,7 +175,7 @@ impl Life {
                 }
             }
             Message::Response { id, outcome } => {
-                let Some((purpose, _)) = self.asked.remove(&id) else {
+                let Some(Asked { purpose, .. }) = self.asked.remove(&id) else {
                     return self.record.fault(format!("an answer to {id}, which was not asked"));
                 };
                 self.answered(purpose, outcome, out);
@@ -240,6 +257,7 @@ impl Life {
         let gone: Vec<(String, i64)> =
             self.pods.keys().filter(|pod| !wanted.contains(pod)).cloned().collect();
         for key in gone {
+            lock(&self.record.truth).remove(&key);
             if let Some(Pod { container: Some(container), .. }) = self.pods.remove(&key) {
                 self.event(&container, "destroy", out);
             }
@@ -303,6 +321,7 @@ impl Life {
             let purpose = Purpose::PodState(key.clone(), now.clone());
             self.ask(out, "/node_service_pods/set_state", vec![node, body], purpose);
         }
+        lock(&self.record.truth).insert(key.clone(), now.clone());
         let pod = Pod { desired_state: desired, deploy_rev: rev, container, reported: Some(now) };
         self.pods.insert(key, pod);
     }
@@ -414,17 +433,17 @@ impl Life {
         }
     }
 
-    /// Requests that a master owes an answer to for longer than it may.
+    /// Requests that a master owes an answer to for longer than it may. What was asked over an earlier connection
+    /// may have been lost with it.
     pub(super) fn check_overdue(&mut self) {
-        let overdue: Vec<u64> = self
-            .asked
-            .iter()
-            .filter(|(_, (_, at))| at.elapsed().as_secs() >= 30)
-            .map(|(id, _)| *id)
-            .collect();
-        for id in overdue {
-            self.asked.remove(&id);
-        }
+        let (connection, record) = (self.connection, &self.record);
+        self.asked.retain(|_, asked| {
+            let overdue = asked.at.elapsed() >= OVERDUE_AFTER;
+            if overdue && asked.connection == connection {
+                record.fault(format!("{} was not answered within {OVERDUE_AFTER:?}", asked.method));
+            }
+            !overdue
+        });
     }
 }
 

@@ -1,5 +1,6 @@
 //! One agent: dials, talks, comes back.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -18,6 +19,8 @@ use std::sync::atomic::Ordering;
 
 /// For a pong.
 const PONG_WITHIN: Duration = Duration::from_secs(5);
+/// How many dead connections an agent leaves open.
+const DEAD_MAX: usize = 4;
 const LIST_EVERY: Duration = Duration::from_secs(30);
 const REPORT_EVERY: Duration = Duration::from_secs(60);
 /// The longest pause between two dials, in seconds.
@@ -44,7 +47,7 @@ impl Agent {
         let stop = CancellationToken::new();
         let life = Life::new(settings, Arc::clone(&record), number);
         let stopped = stop.clone();
-        let run = Runner { life, record: Arc::clone(&record), counted: false };
+        let run = Runner { life, record: Arc::clone(&record), counted: false, dead: VecDeque::new() };
         let task = tokio::spawn(async move {
             let mut run = run;
             tokio::select! {
@@ -82,6 +85,8 @@ struct Runner {
     life: Life,
     record: SharedRecord,
     counted: bool,
+    /// Connections that nobody reads any more and that are open all the same.
+    dead: VecDeque<Connection>,
 }
 
 impl Drop for Runner {
@@ -97,10 +102,16 @@ impl Runner {
         let mut tries = 0_u32;
         let mut begun = Instant::now();
         loop {
-            if let Some(connection) = self.connect().await {
+            if let Some(mut connection) = self.connect().await {
                 tries = 0;
                 self.life.begin_connection();
-                let code = self.talk(connection, begun).await;
+                let code = self.talk(&mut connection, begun).await;
+                if let Temper::HalfOpen(_) = self.life.settings.temper {
+                    self.dead.push_back(connection);
+                    if self.dead.len() > DEAD_MAX {
+                        self.dead.pop_front();
+                    }
+                }
                 self.uncount();
                 self.record.closed(code);
                 if TERMINAL.contains(&code) {
@@ -145,7 +156,7 @@ impl Runner {
     }
 
     /// Talks until the connection ends; the code of its end.
-    async fn talk(&mut self, mut connection: Connection, begun: Instant) -> u16 {
+    async fn talk(&mut self, connection: &mut Connection, begun: Instant) -> u16 {
         match self.life.settings.temper {
             Temper::Silent => return std::future::pending().await,
             Temper::Hostile => {
@@ -167,7 +178,7 @@ impl Runner {
             ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         }
         let leave_at = match self.life.settings.temper {
-            Temper::Storm(after) => Some(Instant::now() + after),
+            Temper::Storm(after) | Temper::HalfOpen(after) => Some(Instant::now() + after),
             _ => None,
         };
         let full = self.life.settings.traffic == Traffic::Full;

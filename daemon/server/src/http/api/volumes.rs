@@ -93,10 +93,10 @@ async fn find(api: &Api, grid: &GridRow, name: &str) -> Result<VolumeRow, Refuse
 
 async fn bodies(api: &Api, grid: &GridRow, rows: &[VolumeRow]) -> Result<Vec<api::Volume>, Refused> {
     let ids: Vec<Id> = rows.iter().map(|row| row.id).collect();
-    let volumes = api.resources.store.volumes();
+    let places = api.resources.store.volume_instances();
     let references = api.resources.store.service_references();
     let (instances, users) =
-        tokio::try_join!(volumes.instances(&ids), references.of(grid.id, Used::Volume, None))?;
+        tokio::try_join!(places.of_volumes(&ids), references.of(grid.id, Used::Volume, None))?;
     Ok(rows.iter().map(|row| body(grid, row, &instances, &users)).collect())
 }
 
