@@ -123,6 +123,8 @@ struct Place {
     floor: Option<Id>,
     /// What was sent of what is above.
     sent: BTreeSet<Id>,
+    /// Whether anything was sent at all.
+    begun: bool,
 }
 
 impl Place {
@@ -131,13 +133,13 @@ impl Place {
             Page::After(id) => Some(id),
             Page::Newest | Page::Since(_) => None,
         };
-        Self { first: (page, limit), floor, sent: BTreeSet::new() }
+        Self { first: (page, limit), floor, sent: BTreeSet::new(), begun: false }
     }
 
     /// What to read next. As long as nothing came, the first question is asked again.
     fn next(&self) -> (Page, i64) {
         match self.floor {
-            Some(floor) if !self.sent.is_empty() => {
+            Some(floor) if self.begun => {
                 (Page::After(floor), BATCH.saturating_add(i64::try_from(self.sent.len()).unwrap_or(0)))
             }
             _ => self.first,
@@ -156,7 +158,8 @@ impl Place {
             floor = self.sent.iter().nth(surplus).copied().unwrap_or(floor).max(floor);
         }
         self.sent = self.sent.split_off(&floor);
-        self.floor = Some(floor);
+        self.sent.remove(&floor);
+        (self.floor, self.begun) = (Some(floor), true);
     }
 }
 
@@ -234,7 +237,7 @@ mod tests {
             if found.is_empty() {
                 break;
             }
-            assert!(found.len() <= 300 && place.sent.len() <= SENT_MAX + 1);
+            assert!(found.len() <= 300 && place.sent.len() <= SENT_MAX);
             all.extend(found);
         }
         assert!(all.iter().eq(log.iter()));

@@ -126,8 +126,8 @@ pub(super) async fn update(
         body: Some(&submitted.raw),
         description: None,
     };
-    caller.did(&api, deed).await;
-    Ok(ok(body(&grid, api.resources.counts(grid.id).await?)))
+    let (counts, ()) = tokio::join!(api.resources.counts(grid.id), caller.did(&api, deed));
+    Ok(ok(body(&grid, counts?)))
 }
 
 pub(super) async fn remove(
