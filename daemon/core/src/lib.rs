@@ -16,5 +16,6 @@ pub mod login;
 pub mod masters;
 pub mod petname;
 pub mod rate_limit;
+pub mod scheduler;
 pub mod token;
 pub mod vault;
