@@ -6,6 +6,7 @@ pub mod keepalive;
 pub mod node;
 pub mod pod;
 pub mod refusal;
+pub mod secrets;
 pub mod skew;
 pub mod version;
 

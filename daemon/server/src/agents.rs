@@ -5,6 +5,7 @@ mod bodies;
 mod bus;
 mod calls;
 mod exec;
+mod frozen;
 mod gather;
 mod keepalive;
 mod limits;
@@ -15,13 +16,15 @@ mod retry;
 mod session;
 mod telemetry;
 mod upgrade;
+mod watchers;
 
 use std::sync::Arc;
 use std::time::Duration;
 
 use kontena_core::election::HolderId;
 use kontena_core::id::Id;
-use kontena_store::{Ended, HostNodes, InstanceRow, PlacedVolume, Reported, SavedContainer, Store};
+use kontena_core::vault::Vault;
+use kontena_store::{Ended, HostNodes, InstanceRow, PlacedVolume, PodNode, Reported, SavedContainer, Store};
 use kontena_wire::rpc::Value;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -31,6 +34,7 @@ pub use exec::{Exec, ExecEvent};
 pub use limits::AgentSettings;
 pub use outbound::CallError;
 pub(crate) use upgrade::at_root;
+pub(crate) use watchers::Watch;
 
 use crate::fitness::Fitness;
 use crate::heartbeat::Picture;
@@ -62,6 +66,10 @@ struct Shared {
     pods: Gather<Id, Vec<InstanceRow>>,
     volumes: Gather<Id, Vec<PlacedVolume>>,
     endings: Gather<Ended, ()>,
+    pod_nodes: Gather<Id, PodNode>,
+    frozen: frozen::Frozen,
+    watchers: watchers::Watchers,
+    vault: Option<Vault>,
     telemetry: telemetry::Intake,
     post: bus::Post,
     execs: exec::Routes,
@@ -102,6 +110,7 @@ impl Agents {
         me: HolderId,
         compat_version: String,
         settings: AgentSettings,
+        vault: Option<Vault>,
         store: &Store,
     ) -> (Self, Desks) {
         let nodes = store.host_nodes();
@@ -160,6 +169,13 @@ impl Agents {
                 }
             })
         };
+        let pod_nodes = {
+            let pods = store.pods();
+            gather::gather(&mut gathers, 500, move |batch: Vec<Id>| {
+                let pods = pods.clone();
+                async move { pods.nodes(&batch, LIMIT).await }
+            })
+        };
         let shared = Shared {
             me,
             settings,
@@ -174,6 +190,10 @@ impl Agents {
             pods,
             volumes,
             endings,
+            pod_nodes,
+            frozen: frozen::Frozen::default(),
+            watchers: watchers::Watchers::default(),
+            vault,
             telemetry,
             post,
             execs: exec::Routes::default(),
@@ -207,6 +227,11 @@ impl Agents {
             leave_when_drained(self.clone(), surroundings.draining.clone()),
         ));
         self.0.admissions.open(surroundings);
+    }
+
+    /// Wakes whoever holds it when an instance of the service is reported to this master.
+    pub(crate) fn watch(&self, service: Id) -> Watch {
+        self.0.watchers.watch(self.clone(), service)
     }
 
     /// The client that agents are served with.

@@ -21,6 +21,7 @@ use crate::agents::{Agents, Desks, Surroundings};
 use crate::candidacy::Candidacy;
 use crate::chronicle::Chronicle;
 use crate::clock::SystemClock;
+use crate::deploys::Deployer;
 use crate::duties::{self, Owner, Statuses};
 use crate::election::{Leadership, Request, Requests};
 use crate::feed::{Feed, Observer};
@@ -120,8 +121,13 @@ impl Master {
         let streams = Store::open(&settings.database, Purpose::Streams, &counter).await?;
         let reports = Store::open(&settings.database, Purpose::Agents, &counter).await?;
         let writer = WriterSession::open(&main).await?;
-        let (agents, desks) =
-            Agents::new(id, settings.compat_version.clone(), settings.agents.clone(), &reports);
+        let (agents, desks) = Agents::new(
+            id,
+            settings.compat_version.clone(),
+            settings.agents.clone(),
+            settings.vault.clone(),
+            &reports,
+        );
         let trace = match &settings.trace {
             Some(path) => Trace::open(path)
                 .map_err(|source| StartError::Trace { path: path.display().to_string(), source })?,
@@ -300,6 +306,7 @@ impl Master {
             Resources::over(&main, &settings, serving.clone(), tasks).map_err(RunError::Client)?;
         let resources = resources.start(cancel);
         let api = Api::from(Works {
+            deployer: Deployer::start(id, &main, &agents, &picture, (tasks, cancel)),
             id,
             settings: Arc::clone(&settings),
             leadership,

@@ -1,6 +1,7 @@
 //! What a node is told of an instance of a service: the service's definition as its engine needs it, with the
 //! names, labels and environment that follow from where it runs.
 
+use super::secrets::SecretUse;
 use crate::id::Id;
 
 /// A service's definition.
@@ -43,8 +44,10 @@ pub struct Service {
     pub networks: Vec<Id>,
     pub read_only: bool,
     pub health_check: Option<HealthCheck>,
-    /// Whether it uses what only the vault can open.
-    pub has_secrets: bool,
+    /// By their names in the vault.
+    pub secrets: Vec<SecretUse>,
+    /// By their subjects.
+    pub certificates: Vec<SecretUse>,
 }
 
 /// A port that the node offers.
@@ -236,10 +239,10 @@ impl Service {
 }
 
 #[cfg(test)]
-mod tests {
+pub(super) mod tests {
     use super::*;
 
-    fn service(name: &str, env: &[&str]) -> Service {
+    pub(in crate::agents) fn service(name: &str, env: &[&str]) -> Service {
         let id = Id::from_bytes([1; 12]);
         Service {
             id,
@@ -278,7 +281,8 @@ mod tests {
             networks: Vec::new(),
             read_only: false,
             health_check: None,
-            has_secrets: false,
+            secrets: Vec::new(),
+            certificates: Vec::new(),
         }
     }
 

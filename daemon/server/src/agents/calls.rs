@@ -129,6 +129,7 @@ async fn outcome_of(agents: &Agents, handle: &Handle, call: Call) -> Result<Valu
         Call::SetPodState { node: _, state } => {
             let instances = store.service_instances();
             let done = until_done(ANSWER_WITHIN, || instances.set_state(node, &state, LIMIT)).await;
+            agents.0.watchers.reported(&state.service_id);
             found(done.map_err(unavailable)?)
         }
         Call::MarkHook { node: _, mark } => {
