@@ -10,5 +10,6 @@ pub(crate) mod herd;
 pub(crate) mod hosts;
 pub(crate) mod idle;
 pub(crate) mod mongo_failover;
+pub(crate) mod schedule;
 pub(crate) mod sim;
 pub(crate) mod tui;
