@@ -11,6 +11,7 @@ mod hygiene;
 mod provider;
 mod replay;
 mod routes;
+mod services;
 mod streams;
 mod takeover;
 mod world;

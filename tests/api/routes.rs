@@ -5,6 +5,7 @@ mod contract;
 mod engines;
 mod inside;
 mod scene;
+mod services;
 
 use std::collections::BTreeMap;
 
@@ -108,6 +109,7 @@ pub(crate) fn all(scene: &Scene) -> Vec<Route> {
     let mut routes = access::routes(scene);
     routes.extend(inside::routes(scene));
     routes.extend(engines::routes(scene));
+    routes.extend(services::routes(scene));
     routes
 }
 

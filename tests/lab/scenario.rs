@@ -11,5 +11,6 @@ pub(crate) mod hosts;
 pub(crate) mod idle;
 pub(crate) mod misbehaviour;
 pub(crate) mod mongo_failover;
+pub(crate) mod schedule;
 pub(crate) mod sim;
 pub(crate) mod tui;

@@ -8,8 +8,8 @@ mod filter;
 use serde_json::{Map, Value};
 
 pub use filter::{
-    Boolean, Fields, Filter, Float, FreeObject, Integer, List, Text, boolean, fields, float, free_object,
-    integer, list, text,
+    Boolean, Fields, Filter, Float, FreeObject, Integer, List, Text, TextMap, boolean, fields, float,
+    free_object, integer, list, text, text_map,
 };
 
 /// What is wrong with an input: a message for each field, nested like the input.
@@ -76,6 +76,14 @@ impl<'a> Form<'a> {
             Value::Null => Some(None),
             value => Some(Some(self.filter(name, filter, value)?)),
         }
+    }
+
+    /// A field that must be there and may be null.
+    pub fn present<F: Filter>(&mut self, name: &str, filter: &F) -> Option<Option<F::Output>> {
+        if !self.fields.contains_key(name) {
+            self.faults.add(name, format!("{} is required", title(name)));
+        }
+        self.nullable(name, filter)
     }
 
     /// The input, if nothing was wrong. `made` is `None` only after a fault.

@@ -7,6 +7,7 @@ mod grid;
 mod node;
 mod registry;
 mod secret;
+mod service;
 mod volume;
 
 pub use certificate::CertificateImport;
@@ -15,6 +16,10 @@ pub use grid::{GridChange, LogForwarding, NewGrid, Statsd};
 pub use node::{NewNode, NodeChange, NodeToken};
 pub use registry::NewRegistry;
 pub use secret::{NewSecret, SecretChange};
+pub use service::{
+    CertificateUse, DeployOptions, HealthCheckInput, HookInput, LinkInput, MountInput, NewService, PortInput,
+    Scale, SecretUse, ServiceChange, ServiceFields,
+};
 pub use volume::NewVolume;
 
 /// Letters, digits, `_` and `-`.

@@ -7,6 +7,7 @@
 pub mod access;
 pub mod agents;
 pub mod clock;
+pub mod deploy;
 pub mod election;
 pub mod exec;
 pub mod form;
@@ -16,5 +17,6 @@ pub mod login;
 pub mod masters;
 pub mod petname;
 pub mod rate_limit;
+pub mod scheduler;
 pub mod token;
 pub mod vault;

@@ -7,6 +7,7 @@ mod bodies;
 mod bus;
 mod calls;
 mod exec;
+mod frozen;
 mod gate;
 mod gather;
 mod isolation;
@@ -20,6 +21,7 @@ mod session;
 mod socket;
 mod telemetry;
 mod upgrade;
+mod watchers;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -27,7 +29,7 @@ use std::time::Duration;
 use kontena_core::election::HolderId;
 use kontena_core::id::Id;
 use kontena_core::vault::Vault;
-use kontena_store::{Ended, HostNodes, InstanceRow, PlacedVolume, Reported, SavedContainer, Store};
+use kontena_store::{Ended, HostNodes, InstanceRow, PlacedVolume, PodNode, Reported, SavedContainer, Store};
 use kontena_wire::rpc::Value;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -38,6 +40,7 @@ pub use exec::{Exec, ExecEvent};
 pub use limits::AgentSettings;
 pub use outbound::CallError;
 pub(crate) use upgrade::at_root;
+pub(crate) use watchers::Watch;
 
 use crate::feed::Feed;
 use crate::fitness::Fitness;
@@ -72,6 +75,9 @@ struct Shared {
     pods: Gather<Id, Vec<InstanceRow>>,
     volumes: Gather<Id, Vec<PlacedVolume>>,
     endings: Gather<Ended, ()>,
+    pod_nodes: Gather<Id, PodNode>,
+    frozen: frozen::Frozen,
+    watchers: watchers::Watchers,
     telemetry: telemetry::Intake,
     post: bus::Post,
     execs: exec::Routes,
@@ -168,6 +174,13 @@ impl Agents {
                 }
             })
         };
+        let pod_nodes = {
+            let pods = store.pods();
+            gather::gather(&mut gathers, 500, move |batch: Vec<Id>| {
+                let pods = pods.clone();
+                async move { pods.nodes(&batch, LIMIT).await }
+            })
+        };
         let shared = Shared {
             me,
             settings: settings.clone(),
@@ -183,6 +196,9 @@ impl Agents {
             pods,
             volumes,
             endings,
+            pod_nodes,
+            frozen: frozen::Frozen::default(),
+            watchers: watchers::Watchers::default(),
             telemetry,
             post,
             execs: exec::Routes::default(),
@@ -229,6 +245,11 @@ impl Agents {
             leave_when_drained(self.clone(), surroundings.draining.clone()),
         ));
         self.0.admissions.open(surroundings);
+    }
+
+    /// Wakes whoever holds it when an instance of the service is reported to this master.
+    pub(crate) fn watch(&self, service: Id) -> Watch {
+        self.0.watchers.watch(self.clone(), service)
     }
 
     /// The client that agents are served with.

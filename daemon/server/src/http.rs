@@ -29,6 +29,7 @@ pub(crate) use serve::serve;
 
 use crate::agents::{Agents, at_root};
 use crate::clock::SystemClock;
+use crate::deploys::Deployer;
 use crate::duties::Statuses;
 use crate::election::{Leadership, Requests};
 use crate::feed::{Feed, LeaseSight};
@@ -59,6 +60,7 @@ pub(crate) struct Works {
     pub(crate) feed: Feed,
     pub(crate) lease_sight: watch::Receiver<Option<LeaseSight>>,
     pub(crate) agents: Agents,
+    pub(crate) deployer: Deployer,
     pub(crate) resources: Arc<Resources>,
 }
 

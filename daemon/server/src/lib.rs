@@ -6,6 +6,7 @@ mod agents;
 mod candidacy;
 mod chronicle;
 pub mod clock;
+mod deploys;
 mod duties;
 pub mod election;
 pub mod events;

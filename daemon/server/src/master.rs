@@ -21,6 +21,7 @@ use crate::agents::{Agents, Desks, Surroundings};
 use crate::candidacy::Candidacy;
 use crate::chronicle::Chronicle;
 use crate::clock::SystemClock;
+use crate::deploys::Deployer;
 use crate::duties::{self, Owner, Statuses};
 use crate::election::{Leadership, Request, Requests};
 use crate::feed::{Feed, Observer};
@@ -300,6 +301,7 @@ impl Master {
             Resources::over(&main, &settings, serving.clone(), tasks).map_err(RunError::Client)?;
         let resources = resources.start(cancel);
         let api = Api::from(Works {
+            deployer: Deployer::start(id, &main, &agents, &picture, (tasks, cancel)),
             id,
             settings: Arc::clone(&settings),
             leadership,

@@ -13,12 +13,15 @@ mod command;
 mod configurations;
 mod container_logs;
 mod containers;
+mod deploys;
 mod diagnosis;
 mod document;
 mod effect;
 mod event_logs;
 mod fence;
+mod grid_scene;
 mod grid_secrets;
+mod grid_services;
 mod grids;
 mod host_nodes;
 mod indexes;
@@ -60,10 +63,15 @@ pub use command::Failure;
 pub use configurations::Configurations;
 pub use container_logs::{ContainerLogs, LineFilter, LineRow, ServicePlace};
 pub use containers::{ContainerDetails, Containers, SavedContainer};
+pub use deploys::{
+    Begin, Claim, DeployRow, Deploys, InstanceWrite, OpenDeploy, Progress, Stand, StepRow, VolumePlace,
+};
 pub use diagnosis::{Duplicates, Known, MemberFacts, SetFacts};
 pub use effect::Effect;
 pub use event_logs::{EventFilter, EventLogs, EventRow};
+pub use grid_scene::{Scene, Scenes};
 pub use grid_secrets::{GridSecrets, SecretRow};
+pub use grid_services::{ContainerCounts, Resolved, ServiceRow, ServiceSurroundings, Services, Unlinked};
 pub use grids::{GridCounts, GridRow, Grids, MadeGrid};
 pub use host_nodes::{
     CreateFault, Ended, Ending, HostNodes, LostNode, MadeNode, NewNode, NodeDetails, NodeOwner, NodeRow,
@@ -76,13 +84,15 @@ pub use lease_watch::LeaseWatch;
 pub use log_page::Page;
 pub use masters::{MasterRow, Masters};
 pub use original_lock::OriginalLock;
-pub use pod_sources::{NetworkDefinition, PodSources, Pods, RegistryLogin, VolumeDefinition};
+pub use pod_sources::{
+    HooksDone, NetworkDefinition, PodNode, PodSources, Pods, RegistryLogin, VolumeDefinition,
+};
 pub use probe::ProbeRow;
 pub use registries::{Registries, RegistryRow};
 pub use requirements::{Facts, OLDEST_SERVER, Unfit};
 pub use seed::{MigrationState, Seed, SeedPlan};
 pub use sentinel::Sentinel;
-pub use service_instances::{InstanceRow, NotFound, ServiceInstances};
+pub use service_instances::{InstanceDetails, InstanceRow, NotFound, ServiceInstances};
 pub use service_references::{ServiceReference, ServiceReferences, Used};
 pub use session::{InvalidSessionId, SessionId};
 pub use statistics::{Link, Measure, Minute, Statistics, Usage, Wanted};

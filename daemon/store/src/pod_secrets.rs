@@ -1,55 +1,29 @@
 //! What services keep in secret: values of the vault, certificates and pending challenges, encrypted as stored.
 
-use std::collections::{BTreeSet, HashMap};
-use std::time::Duration;
-
-use kontena_core::agents::pod::Service;
-use kontena_core::agents::secrets::{Challenge, KeptCertificate, Safe, SecretUse};
+use kontena_core::agents::secrets::{Challenge, KeptCertificate, Safe};
 use kontena_core::id::Id;
 use mongodb::bson::{Bson, Document, doc};
 
-use crate::command::Failure;
-use crate::document::{Read, oid, oids};
-use crate::pod_sources::Pods;
+use crate::document::{Read, oids};
 
-impl Pods {
-    /// Reads what the instances of `placed` need; `services` has their definitions.
-    pub(crate) async fn safe(
-        &self,
-        grid: Id,
-        placed: &[Id],
-        services: &HashMap<Id, Service>,
-        limit: Duration,
-    ) -> Result<Safe, Failure> {
-        let wanted = |pick: fn(&Service) -> &[SecretUse]| -> BTreeSet<&str> {
-            let services = placed.iter().filter_map(|id| services.get(id));
-            services.flat_map(pick).map(|used| used.source.as_str()).collect()
-        };
-        let secrets = wanted(|service| &service.secrets);
-        let certificates = wanted(|service| &service.certificates);
-        let of_grid = |key: &str, wanted: BTreeSet<&str>| {
-            doc! { "grid_id": oid(grid), key: { "$in": wanted.into_iter().collect::<Vec<_>>() } }
-        };
-        let mut safe = Safe::default();
-        if !secrets.is_empty() {
-            let rows = self.find("grid_secrets", of_grid("name", secrets), limit).await?;
-            let secret = |row: &Document| Some((row.text("name")?, row.text_or_empty("encrypted_value")));
-            safe.secrets = rows.iter().filter_map(secret).collect();
-        }
-        if !certificates.is_empty() {
-            let rows = self.find("certificates", of_grid("subject", certificates), limit).await?;
-            safe.certificates = rows.iter().filter_map(certificate).collect();
-        }
-        for row in self.find("grid_domain_authorizations", pending(placed), limit).await? {
-            let Some(service) = row.id("grid_service_id") else { continue };
-            safe.challenges.entry(service).or_default().extend(challenge(&row));
-        }
-        Ok(safe)
+/// What was gathered of it, as it is stored.
+pub(crate) fn safe(gathered: &Document) -> Safe {
+    let rows = |key: &str| gathered.documents(key).into_iter();
+    let secret = |row: &Document| Some((row.text("name")?, row.text_or_empty("encrypted_value")));
+    let mut safe = Safe {
+        secrets: rows("secrets").filter_map(secret).collect(),
+        certificates: rows("certificates").filter_map(certificate).collect(),
+        ..Safe::default()
+    };
+    for row in rows("authorizations") {
+        let Some(service) = row.id("grid_service_id") else { continue };
+        safe.challenges.entry(service).or_default().extend(challenge(row));
     }
+    safe
 }
 
 /// Authorizations that wait for their authority, and have time left by the database's clock.
-fn pending(services: &[Id]) -> Document {
+pub(crate) fn pending(services: &[Id]) -> Document {
     let expired = doc! { "$and": [
         { "$eq": [{ "$type": "$expires_at" }, "date"] },
         { "$lt": ["$expires_at", "$$NOW"] },

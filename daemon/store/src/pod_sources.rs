@@ -1,18 +1,20 @@
 //! What pods are made of: services, with what they refer to. A reference that leads nowhere is an error, since a
 //! pod that is left out would be destroyed.
 
-use std::collections::{BTreeSet, HashMap};
-use std::time::Duration;
+mod gather;
 
-use futures_util::TryStreamExt;
+use std::collections::HashMap;
+
 use kontena_core::agents::pod::{HealthCheck, Hook, Port, Scope, Service, VolumeUse};
 use kontena_core::agents::secrets::{Safe, SecretUse};
 use kontena_core::id::Id;
-use mongodb::Database;
-use mongodb::bson::{Bson, Document, doc};
+use mongodb::bson::{Bson, Document};
 
 use crate::command::{Failure, integer};
-use crate::document::{Read, oid, oids};
+use crate::document::Read;
+use crate::pod_secrets::safe;
+
+pub use gather::{HooksDone, PodNode, Pods};
 
 /// A named volume.
 #[derive(Clone, Debug)]
@@ -72,128 +74,55 @@ pub struct PodSources {
     pub networks: HashMap<Id, NetworkDefinition>,
     /// The registries of the grid, by name.
     pub registries: HashMap<String, RegistryLogin>,
-    /// The node's name.
-    pub node: String,
     /// The grid's name.
     pub grid: String,
-    /// The versions of the node's volume drivers.
-    pub drivers: HashMap<String, String>,
     /// What is kept for them in secret.
     pub safe: Safe,
 }
 
-/// The collections.
-#[derive(Clone, Debug)]
-pub struct Pods {
-    database: Database,
-}
-
-impl Pods {
-    pub(crate) fn new(database: Database) -> Self {
-        Self { database }
+impl PodSources {
+    /// The services that have hooks which run once.
+    pub fn once_only(&self) -> impl Iterator<Item = Id> {
+        let once = self.services.values().filter(|service| service.hooks.iter().any(|hook| hook.oneshot));
+        once.map(|service| service.id)
     }
 
-    /// Reads what the pods of `node` are made of that are instances of `services`.
-    pub async fn sources(&self, node: Id, services: &[Id], limit: Duration) -> Result<PodSources, Failure> {
-        let mut sources = PodSources::default();
-        let node = self.one("host_nodes", node, limit).await?;
-        sources.node = node.text("name").unwrap_or_default();
-        sources.drivers = node
-            .documents("volume_drivers")
-            .into_iter()
-            .filter_map(|driver| Some((driver.text("name")?, driver.text("version")?)))
-            .collect();
-        let grid = node.id("grid_id").ok_or_else(|| Failure::unknown("a node without a grid"))?;
-        sources.grid = self.one("grids", grid, limit).await?.text("name").unwrap_or_default();
-        self.add_services(&mut sources, services.iter().copied().collect(), limit).await?;
-        let links: BTreeSet<Id> =
-            sources.services.values().flat_map(|service| service.links.clone()).collect();
-        let links = links.into_iter().filter(|link| !sources.services.contains_key(link)).collect();
-        self.add_services(&mut sources, links, limit).await?;
-        let of = |pick: fn(&Service) -> Vec<Id>| -> BTreeSet<Id> {
-            sources.services.values().flat_map(pick).collect()
+    /// Reads what was gathered. What refers to nothing is an error.
+    pub(crate) fn parse(gathered: &Document) -> Result<Self, Failure> {
+        let rows = |key: &str| gathered.documents(key);
+        let named = |key: &str| rows(key).into_iter().filter_map(|row| Some((row.id("_id")?, row)));
+        let mut sources = Self {
+            grid: gathered.text_or_empty("grid"),
+            safe: safe(gathered),
+            stacks: named("stacks").filter_map(|(id, row)| Some((id, row.text("name")?))).collect(),
+            exposed: named("stacks").filter_map(|(id, row)| Some((id, row.text("expose")?))).collect(),
+            volumes: named("volumes").filter_map(|(id, row)| Some((id, volume(row)?))).collect(),
+            networks: named("networks").filter_map(|(id, row)| Some((id, network(row)?))).collect(),
+            registries: rows("registries")
+                .into_iter()
+                .filter_map(|row| Some((row.text("name")?, login(row))))
+                .collect(),
+            ..Self::default()
         };
-        let stacks = of(|service| vec![service.stack]);
-        let volumes = of(|service| service.volumes.iter().filter_map(|volume| volume.volume).collect());
-        let networks = of(|service| service.networks.clone());
-        let all = self.all("stacks", &stacks, limit).await?;
-        sources.stacks = all.iter().filter_map(|row| Some((row.id("_id")?, row.text("name")?))).collect();
-        sources.exposed = self.exposed(&stacks, limit).await?;
-        let all = self.all("volumes", &volumes, limit).await?;
-        sources.volumes = all.iter().filter_map(|row| Some((row.id("_id")?, volume(row)?))).collect();
-        let all = self.all("networks", &networks, limit).await?;
-        sources.networks = all.iter().filter_map(|row| Some((row.id("_id")?, network(row)?))).collect();
-        let registries = self.find("registries", doc! { "grid_id": oid(grid) }, limit).await?;
-        sources.registries =
-            registries.iter().filter_map(|row| Some((row.text("name")?, login(row)))).collect();
-        sources.safe = self.safe(grid, services, &sources.services, limit).await?;
-        let whole = stacks.iter().all(|stack| sources.stacks.contains_key(stack))
-            && volumes.iter().all(|volume| sources.volumes.contains_key(volume))
-            && networks.iter().all(|network| sources.networks.contains_key(network));
-        if whole { Ok(sources) } else { Err(Failure::unknown("a service refers to what is not there")) }
-    }
-
-    async fn add_services(
-        &self,
-        sources: &mut PodSources,
-        wanted: BTreeSet<Id>,
-        limit: Duration,
-    ) -> Result<(), Failure> {
-        let rows = self.all("grid_services", &wanted, limit).await?;
-        for row in &rows {
+        for row in rows("services") {
             let service = service(row).ok_or_else(|| Failure::unknown("a service is not understood"))?;
             sources.services.insert(service.id, service);
         }
-        if wanted.iter().all(|id| sources.services.contains_key(id)) {
-            Ok(())
+        let known = |service: &Service| {
+            let volumes = service.volumes.iter().filter_map(|volume| volume.volume);
+            sources.stacks.contains_key(&service.stack)
+                && volumes.into_iter().all(|volume| sources.volumes.contains_key(&volume))
+                && service.networks.iter().all(|network| sources.networks.contains_key(network))
+        };
+        if sources.services.values().all(known) {
+            Ok(sources)
         } else {
-            Err(Failure::unknown("an instance or a link of a service that is not there"))
+            Err(Failure::unknown("a service refers to what is not there"))
         }
-    }
-
-    /// What the newest revision of each stack exposes.
-    async fn exposed(&self, stacks: &BTreeSet<Id>, limit: Duration) -> Result<HashMap<Id, String>, Failure> {
-        let filter = doc! { "stack_id": { "$in": oids(stacks.iter().copied()) } };
-        let mut newest: HashMap<Id, (i64, Option<String>)> = HashMap::new();
-        for row in self.find("stack_revisions", filter, limit).await? {
-            let (Some(stack), Some(revision)) = (row.id("stack_id"), integer(&row, "revision")) else {
-                continue;
-            };
-            if newest.get(&stack).is_none_or(|(known, _)| *known < revision) {
-                newest.insert(stack, (revision, row.text("expose")));
-            }
-        }
-        Ok(newest.into_iter().filter_map(|(stack, (_, expose))| Some((stack, expose?))).collect())
-    }
-
-    async fn one(&self, collection: &str, id: Id, limit: Duration) -> Result<Document, Failure> {
-        let mut rows = self.find(collection, doc! { "_id": oid(id) }, limit).await?;
-        rows.pop().ok_or_else(|| Failure::unknown(format!("nothing in {collection} has the id {id}")))
-    }
-
-    async fn all(
-        &self,
-        collection: &str,
-        ids: &BTreeSet<Id>,
-        limit: Duration,
-    ) -> Result<Vec<Document>, Failure> {
-        if ids.is_empty() {
-            return Ok(Vec::new());
-        }
-        self.find(collection, doc! { "_id": { "$in": oids(ids.iter().copied()) } }, limit).await
-    }
-
-    pub(crate) async fn find(
-        &self,
-        collection: &str,
-        filter: Document,
-        limit: Duration,
-    ) -> Result<Vec<Document>, Failure> {
-        Ok(self.database.collection(collection).find(filter).max_time(limit).await?.try_collect().await?)
     }
 }
 
-fn service(row: &Document) -> Option<Service> {
+pub(crate) fn service(row: &Document) -> Option<Service> {
     let text = |key| row.text(key);
     let number = |key| integer(row, key);
     let deploy = row.get_document("deploy_opts").ok();
@@ -295,7 +224,7 @@ fn health_check(row: &Document) -> Option<HealthCheck> {
     })
 }
 
-fn volume(row: &Document) -> Option<VolumeDefinition> {
+pub(crate) fn volume(row: &Document) -> Option<VolumeDefinition> {
     Some(VolumeDefinition {
         name: row.text("name")?,
         scope: match row.get_str("scope").ok()? {

@@ -1,6 +1,8 @@
 //! The instances of services, as far as agents read and report them: `grid_service_instances`, and the hooks in
 //! `grid_services`.
 
+mod details;
+
 use std::time::Duration;
 
 use futures_util::TryStreamExt;
@@ -13,6 +15,8 @@ use mongodb::options::{ReadConcern, SelectionCriteria};
 use crate::command::{Failure, find_first, integer, write};
 use crate::document::{Read, oid, oids};
 use crate::host_nodes::Session;
+
+pub use details::InstanceDetails;
 
 pub(crate) const INSTANCES: &str = "grid_service_instances";
 const SERVICES: &str = "grid_services";
@@ -36,6 +40,8 @@ pub struct InstanceRow {
     pub desired_state: String,
     /// Of the deploy that is to be in force.
     pub deploy_rev: Option<String>,
+    /// What it is made of; none for those that an original master deployed.
+    pub frozen: Option<Id>,
 }
 
 /// Something that an agent named is not there.
@@ -181,5 +187,6 @@ fn parse(row: &Document) -> Option<InstanceRow> {
         number: integer(row, "instance_number")?,
         desired_state: row.text("desired_state")?,
         deploy_rev: row.text("deploy_rev"),
+        frozen: row.id("frozen_id"),
     })
 }

@@ -1,5 +1,7 @@
 //! What nodes and containers measured: `host_node_stats` and `container_stats`. Capped: the oldest are forgotten.
 
+mod service;
+
 use kontena_core::id::Id;
 use mongodb::bson::{Bson, Document, doc};
 use serde_json::{Map, Value};
@@ -87,6 +89,7 @@ const LINKS: [&str; 2] = ["internal", "external"];
 #[derive(Clone, Debug)]
 pub struct Statistics {
     containers: Table,
+    measures: Table,
     nodes: Table,
 }
 
@@ -96,6 +99,7 @@ impl Store {
     pub fn statistics(&self) -> Statistics {
         Statistics {
             containers: Table::new(self.database(), CONTAINERS),
+            measures: Table::new(self.database(), CONTAINER_STATS),
             nodes: Table::new(self.database(), HOST_NODE_STATS),
         }
     }
@@ -131,12 +135,13 @@ impl Statistics {
         Ok(rows.iter().map(usage).collect())
     }
 
-    /// What a node, or all nodes of a grid, measured between two times in milliseconds since 1970, by minutes.
+    /// What a node, all nodes of a grid, or the containers of a service measured between two times in milliseconds
+    /// since 1970, by minutes.
     pub async fn minutes(&self, of: Wanted, from: i64, to: i64) -> Result<Vec<Minute>, Failure> {
         let (key, id) = match of {
             Wanted::Grid(id) => ("grid_id", id),
-            // Nothing is known of nodes by service.
-            Wanted::Node(id) | Wanted::Service(id) => ("host_node_id", id),
+            Wanted::Node(id) => ("host_node_id", id),
+            Wanted::Service(id) => return self.minutes_of_service(id, from, to).await,
         };
         let matched = doc! { key: oid(id), "created_at": { "$gte": date(from), "$lte": date(to) } };
         let busy = ["user", "system", "nice"].map(|kind| or_zero(&format!("cpu.{kind}"))).to_vec();

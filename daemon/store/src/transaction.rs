@@ -8,9 +8,9 @@ use mongodb::ClientSession;
 use mongodb::bson::{Document, doc};
 
 use crate::client::Store;
-use crate::command::Failure;
+use crate::command::{Failure, write_in};
 use crate::document::fresh;
-use crate::table::inserting;
+use crate::table::{LIMIT, inserting};
 
 /// How often the writes are tried when others write the same documents.
 const TRIES: u32 = 12;
@@ -28,6 +28,9 @@ pub(crate) enum Write {
     Change { collection: &'static str, filter: Document, change: Document },
     /// Changes all that the filter finds.
     ChangeAll { collection: &'static str, filter: Document, change: Document },
+    /// Changes many documents of a collection in one command, each by its own statement, as the server takes them.
+    /// Each must find its document, or make it; if one does not, nothing of all is done.
+    Each { collection: &'static str, statements: Vec<Document> },
     /// Removes the one document that must be there; if it is not, nothing of all is done.
     Remove { collection: &'static str, filter: Document },
     /// Removes all that the filter finds.
@@ -94,6 +97,11 @@ impl Store {
             Write::ChangeAll { collection: name, filter, change } => {
                 collection(name).update_many(filter, change).session(session).await?;
                 true
+            }
+            Write::Each { collection: name, statements } => {
+                let expected = i64::try_from(statements.len()).unwrap_or(i64::MAX);
+                let command = doc! { "update": name, "updates": statements };
+                write_in(session, self.database(), command, LIMIT).await? == expected
             }
             Write::Remove { collection: name, filter } => {
                 collection(name).delete_one(filter).session(session).await?.deleted_count == 1

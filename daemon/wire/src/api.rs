@@ -7,6 +7,7 @@ mod grid;
 mod log;
 mod node;
 mod resource;
+mod service;
 mod statistics;
 
 pub use access::{Code, Role, Server, Token, TokenUser, Tokens, User, Users};
@@ -19,6 +20,11 @@ pub use node::{EtcdHealth, Node, NodeGrid, NodeHealth, NodePlugin, NodeToken, No
 pub use resource::{
     Certificate, CertificateExport, Certificates, DomainAuthorization, DomainAuthorizations, Named,
     Registries, Registry, Secret, SecretSummary, Secrets, ServiceId, Volume, VolumeInstance, Volumes,
+};
+pub use service::{
+    GridName, InstanceCounts, InstanceDeploy, InstanceNode, Service, ServiceCertificate, ServiceDeploy,
+    ServiceDeployOptions, ServiceHealth, ServiceHealthCheck, ServiceHook, ServiceInstance, ServiceInstances,
+    ServiceLink, ServicePort, ServiceSecret, Services,
 };
 pub use statistics::{
     ContainerStat, ContainerStats, CpuUsage, MemoryUsage, Metrics, Point, PointCpu, PointFilesystem,

@@ -21,11 +21,19 @@ const fn allowed(
 
 const ADMIN: &str = "11-config-users-tokens";
 const CONTAINERS: &str = "10-container-exec-logs";
+const SERVICES: &str = "09-service";
 const REMOVAL: &str = "12-removal";
 const RECONNECT: &str = "13-after-reconnect";
 const OTHER_ENGINE: &str = "the engine of the test is another one";
 
 pub(super) const ALLOWED: &[Allowed] = &[
+    allowed(SERVICES, "", ".deploy_opts._id is missing", "the id of a part is nobody's business"),
+    allowed(
+        SERVICES,
+        "GET /v1/services/main/null/api/deploys",
+        ".report is new",
+        "why each node was chosen or refused",
+    ),
     allowed(
         "01-login",
         "GET /",

@@ -1,4 +1,4 @@
-//! The routes of the contract outside services and stacks, and the table of those that are tested.
+//! The routes of the contract outside stacks, and the table of those that are tested.
 
 use std::collections::BTreeMap;
 
@@ -47,6 +47,28 @@ const CONTRACT: &[(&str, &str)] = &[
     ("POST", "/v1/grids/:grid/certificates"),
     ("GET", "/v1/grids/:grid/domain_authorizations"),
     ("POST", "/v1/grids/:grid/domain_authorizations"),
+    ("GET", "/v1/grids/:grid/services"),
+    ("POST", "/v1/grids/:grid/services"),
+    ("GET", "/v1/services/:grid/:stack/:service"),
+    ("PUT", "/v1/services/:grid/:stack/:service"),
+    ("DELETE", "/v1/services/:grid/:stack/:service"),
+    ("POST", "/v1/services/:grid/:stack/:service/deploy"),
+    ("POST", "/v1/services/:grid/:stack/:service/scale"),
+    ("POST", "/v1/services/:grid/:stack/:service/restart"),
+    ("POST", "/v1/services/:grid/:stack/:service/stop"),
+    ("POST", "/v1/services/:grid/:stack/:service/start"),
+    ("GET", "/v1/services/:grid/:stack/:service/instances"),
+    ("GET", "/v1/services/:grid/:stack/:service/instances/:id"),
+    ("DELETE", "/v1/services/:grid/:stack/:service/instances/:id"),
+    ("GET", "/v1/services/:grid/:stack/:service/containers"),
+    ("GET", "/v1/services/:grid/:stack/:service/stats"),
+    ("GET", "/v1/services/:grid/:stack/:service/metrics"),
+    ("POST", "/v1/services/:grid/:stack/:service/envs"),
+    ("DELETE", "/v1/services/:grid/:stack/:service/envs/:key"),
+    ("GET", "/v1/services/:grid/:stack/:service/container_logs"),
+    ("GET", "/v1/services/:grid/:stack/:service/event_logs"),
+    ("GET", "/v1/services/:grid/:stack/:service/deploys/:id"),
+    ("POST", "/v1/services/:grid/:stack/:service/deploys/:id/cancel"),
     ("GET", "/v1/grids/:grid/event_logs"),
     ("GET", "/v1/grids/:grid/audit_log"),
     ("GET", "/v1/grids/:grid/container_logs"),
@@ -98,7 +120,7 @@ const CONTRACT: &[(&str, &str)] = &[
 pub(super) fn table(counts: &BTreeMap<(&str, &str), BTreeMap<Kind, usize>>) -> Vec<String> {
     let kinds = [Kind::Success, Kind::Invalid, Kind::Missing, Kind::Forbidden, Kind::WrongToken];
     println!(
-        "{:7}{:48}{:>8}{:>8}{:>8}{:>10}{:>12}",
+        "{:7}{:58}{:>8}{:>8}{:>8}{:>10}{:>12}",
         "", "route", "success", "invalid", "missing", "forbidden", "wrong token"
     );
     let (mut tested, mut uncovered) = (0, Vec::new());
@@ -112,7 +134,7 @@ pub(super) fn table(counts: &BTreeMap<(&str, &str), BTreeMap<Kind, usize>>) -> V
         } else {
             uncovered.push(format!("{method} {path}"));
         }
-        println!("{method:7}{path:48}{success:>8}{invalid:>8}{missing:>8}{forbidden:>10}{token:>12}");
+        println!("{method:7}{path:58}{success:>8}{invalid:>8}{missing:>8}{forbidden:>10}{token:>12}");
     }
     println!("{tested} of {} routes are tested ({} %)", CONTRACT.len(), tested * 100 / CONTRACT.len());
     let unknown =

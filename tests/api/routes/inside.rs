@@ -6,31 +6,31 @@ use serde_json::{Value, json};
 use super::{Kind, Route, Scene};
 use crate::world::Request;
 
-fn not_found() -> Value {
+pub(super) fn not_found() -> Value {
     json!({ "error": "Not found" })
 }
 
 /// Requests of an administrator.
-struct By<'a>(&'a Scene);
+pub(super) struct By<'a>(pub(super) &'a Scene);
 
 impl By<'_> {
-    fn at(&self, method: Method, path: &str) -> Request {
+    pub(super) fn at(&self, method: Method, path: &str) -> Request {
         Request::new(method, path).token(&self.0.admin)
     }
 
-    fn get(&self, path: &str) -> Request {
+    pub(super) fn get(&self, path: &str) -> Request {
         self.at(Method::GET, path)
     }
 
-    fn delete(&self, path: &str) -> Request {
+    pub(super) fn delete(&self, path: &str) -> Request {
         self.at(Method::DELETE, path)
     }
 
-    fn post(&self, path: &str, body: &Value) -> Request {
+    pub(super) fn post(&self, path: &str, body: &Value) -> Request {
         self.at(Method::POST, path).json(body)
     }
 
-    fn put(&self, path: &str, body: &Value) -> Request {
+    pub(super) fn put(&self, path: &str, body: &Value) -> Request {
         self.at(Method::PUT, path).json(body)
     }
 }

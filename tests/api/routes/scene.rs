@@ -25,6 +25,12 @@ pub(crate) struct Scene {
     pub(crate) refresh: String,
     /// The fields of a certificate's import.
     pub(crate) certificate: Value,
+    /// A deploy of the service that is finished.
+    pub(crate) deploy: String,
+    /// A deploy of it that is in the hands of a master far away.
+    pub(crate) open_deploy: String,
+    /// An instance of it.
+    pub(crate) instance: String,
 }
 
 impl Scene {
@@ -83,7 +89,7 @@ impl Scene {
             .token(&admin)
             .json(&certificate);
         ensure!(world.ask(import).await?.status == 201, "the certificate was not imported");
-        used(world, grid).await?;
+        let [deploy, open_deploy, instance] = used(world, grid).await?.map(ObjectId::to_hex);
         let stack =
             world.collection("stacks").find_one(doc! { "grid_id": grid }).await?.context("a stack")?;
         let event = doc! {
@@ -91,12 +97,13 @@ impl Scene {
             "msg": "something", "created_at": mongodb::bson::DateTime::from_millis(1_700_000_000_000),
         };
         world.collection("event_logs").insert_one(event).await?;
-        Ok(Self { admin, stranger, member, spare, code, refresh, certificate })
+        Ok(Self { admin, stranger, member, spare, code, refresh, certificate, deploy, open_deploy, instance })
     }
 }
 
-/// A service that uses a secret, a volume and a certificate of the grid.
-async fn used(world: &World, grid: ObjectId) -> Result<()> {
+/// A service that uses a secret, a volume and a certificate of the grid, and another service; with two deploys and an
+/// instance.
+async fn used(world: &World, grid: ObjectId) -> Result<[ObjectId; 3]> {
     for (collection, row) in [
         ("volumes", doc! { "grid_id": grid, "name": "used", "scope": "grid", "driver": "local" }),
         ("certificates", doc! { "grid_id": grid, "subject": "used.example.com" }),
@@ -106,18 +113,36 @@ async fn used(world: &World, grid: ObjectId) -> Result<()> {
     }
     let volume = world.collection("volumes").find_one(doc! { "name": "used" }).await?.context("a volume")?;
     let stack = doc! { "_id": ObjectId::new(), "grid_id": grid, "name": "shop" };
-    let service: Document = doc! {
-        "grid_id": grid,
-        "stack_id": stack.get_object_id("_id")?,
-        "name": "web",
-        "revision": 1,
+    let [id, linked, deploy, open_deploy, instance] = std::array::from_fn(|_| ObjectId::new());
+    let service = |id: ObjectId, name: &str| -> Result<Document> {
+        Ok(doc! {
+            "_id": id, "grid_id": grid, "stack_id": stack.get_object_id("_id")?, "name": name, "revision": 1,
+            "image_name": "redis:3.0", "state": "initialized", "created_at": mongodb::bson::DateTime::now(),
+        })
+    };
+    let mut web = service(id, "web")?;
+    web.extend(doc! {
         "secrets": [{ "secret": "used", "name": "X" }],
         "certificates": [{ "subject": "used.example.com" }],
         "service_volumes": [{ "volume_id": volume.get_object_id("_id")?, "path": "/data" }],
-    };
+        "grid_service_links": [{ "alias": "l", "linked_grid_service_id": linked }],
+    });
+    world.collection("grid_services").insert_many([web, service(linked, "linked")?]).await?;
     world.collection("stacks").insert_one(stack).await?;
-    world.collection("grid_services").insert_one(service).await?;
-    Ok(())
+    let now = mongodb::bson::DateTime::now();
+    let finished =
+        doc! { "_id": deploy, "grid_service_id": id, "finished_at": now, "_deploy_state": "success" };
+    let open =
+        doc! { "_id": open_deploy, "grid_service_id": id, "created_at": now, "_deploy_state": "created" };
+    world
+        .collection("deploy_claims")
+        .insert_one(doc! { "_id": id, "epoch": 1_i64, "master": "f".repeat(32) })
+        .await?;
+    world.collection("grid_service_deploys").insert_many([finished, open]).await?;
+    let row =
+        doc! { "_id": instance, "grid_service_id": id, "instance_number": 1, "desired_state": "running" };
+    world.collection("grid_service_instances").insert_one(row).await?;
+    Ok([deploy, open_deploy, instance])
 }
 
 /// The fields with which the recorded command line imported a certificate.

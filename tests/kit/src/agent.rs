@@ -1,6 +1,7 @@
 //! Simulated agents: they speak to a master as the real ones do, hold containers and pods in memory, and can
 //! misbehave. Ten thousand fit into one process.
 
+mod contract;
 mod dial;
 mod docker;
 mod etcd;
@@ -12,6 +13,8 @@ use std::collections::BTreeMap;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
+
+use kontena_wire::rpc::Value;
 
 pub use dial::{Connection, Dial, Refused, dial};
 pub use etcd::Etcd;
@@ -128,6 +131,7 @@ pub struct Record {
     connect_ms: Mutex<Vec<f64>>,
     acknowledged: Mutex<BTreeMap<(String, i64), PodRecord>>,
     truth: Mutex<BTreeMap<(String, i64), PodRecord>>,
+    pods: Mutex<BTreeMap<(String, i64), Value>>,
     calls: Mutex<BTreeMap<String, u64>>,
     ping_ms: Mutex<Vec<f64>>,
     late_pings: AtomicU64,
@@ -192,6 +196,12 @@ impl Record {
     #[must_use]
     pub fn truth(&self) -> BTreeMap<(String, i64), PodRecord> {
         lock(&self.truth).clone()
+    }
+
+    /// The pods as they were told last, by service and number.
+    #[must_use]
+    pub fn pods(&self) -> BTreeMap<(String, i64), Value> {
+        lock(&self.pods).clone()
     }
 
     /// How often masters called which method.

@@ -291,6 +291,38 @@ impl Filter for FreeObject {
     }
 }
 
+/// An object whose values are texts.
+#[derive(Clone, Copy, Debug)]
+pub struct TextMap;
+
+/// Any names with texts.
+#[must_use]
+pub fn text_map() -> TextMap {
+    TextMap
+}
+
+impl Filter for TextMap {
+    type Output = Vec<(String, String)>;
+
+    fn filter(&self, label: &str, value: &Value) -> Result<Self::Output, Value> {
+        let Value::Object(object) = value else { return fault(label, "isn't a hash") };
+        let (mut good, mut faults) = (Vec::with_capacity(object.len()), Map::new());
+        for (key, value) in object {
+            let filtered = match value {
+                Value::Null => fault(&super::title(key), "can't be nil"),
+                value => text().filter(&super::title(key), value),
+            };
+            match filtered {
+                Ok(text) => good.push((key.clone(), text)),
+                Err(fault) => {
+                    faults.insert(key.clone(), fault);
+                }
+            }
+        }
+        if faults.is_empty() { Ok(good) } else { Err(Value::Object(faults)) }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;

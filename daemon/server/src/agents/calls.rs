@@ -170,6 +170,7 @@ async fn outcome_of(agents: &Agents, handle: &Handle, call: Call) -> Result<Valu
             let instances = store.service_instances();
             let session = handle.session();
             let done = until_done(STATE_WITHIN, || instances.set_state(session, &state, LIMIT)).await;
+            agents.0.watchers.reported(&state.service_id);
             found(done.map_err(unavailable)?)
         }
         Call::MarkHook { node: _, mark } => {

@@ -128,7 +128,7 @@ impl Agents {
     }
 
     /// Whether a master is not known to be gone.
-    pub(super) fn is_alive(&self, master: HolderId) -> bool {
+    pub(crate) fn is_alive(&self, master: HolderId) -> bool {
         let Some(picture) = self.0.admissions.picture() else { return true };
         let now = SystemClock.now().monotonic;
         let gone = |row: &kontena_store::MasterRow| row.ended || picture.roll.is_lost(now, master);

@@ -4,8 +4,10 @@ use kontena_core::agents::pod::{Hook, Place, Port, Service, VolumeUse};
 use kontena_core::agents::secrets::PodSecret;
 use kontena_core::id::Id;
 use kontena_core::vault::Vault;
-use kontena_store::{InstanceRow, NetworkDefinition, PodSources, RegistryLogin, VolumeDefinition};
-use kontena_wire::rpc::{Fault, Value, map};
+use kontena_store::{
+    HooksDone, InstanceRow, NetworkDefinition, PodNode, PodSources, RegistryLogin, VolumeDefinition,
+};
+use kontena_wire::rpc::{Fault, Value, loose, map};
 
 use super::bodies::{texts, utc};
 use super::{Agents, LIMIT};
@@ -18,24 +20,62 @@ pub(super) async fn list(agents: &Agents, node: Id) -> Result<Value, Fault> {
     };
     let store = &agents.0.store;
     let rows = agents.0.pods.ask(node).await.map_err(unavailable)?;
-    if !store.service_instances().are_migrated(LIMIT).await.map_err(unavailable)? {
+    if rows.is_empty() && !store.service_instances().are_migrated(LIMIT).await.map_err(unavailable)? {
         return Err(Fault::new(500, "RuntimeError: Migration not done"));
     }
     let mut pods = Vec::new();
     if !rows.is_empty() {
-        let services: Vec<Id> = rows.iter().map(|row| row.service).collect();
-        let sources = store.pods().sources(node, &services, LIMIT).await.map_err(unavailable)?;
+        let place = agents.0.pod_nodes.ask(node).await.map_err(unavailable)?;
+        let frozen = agents.0.frozen.of(store, &rows).await.map_err(unavailable)?;
+        let unfrozen: Vec<Id> =
+            rows.iter().filter(|row| row.frozen.is_none()).map(|row| row.service).collect();
+        let current = match (place.grid, unfrozen.is_empty()) {
+            (Some(grid), false) => store.pods().sources(grid, &unfrozen, LIMIT).await.map_err(unavailable)?,
+            (None, false) | (_, true) => PodSources::default(),
+        };
+        let marks = frozen.values().flat_map(|sources| sources.once_only());
+        let done = store.pods().hooks_done(marks.collect(), LIMIT).await.map_err(unavailable)?;
         for row in &rows {
-            pods.push(pod(row, &sources, agents.0.vault.as_ref())?);
+            let sources = match row.frozen {
+                None => &current,
+                Some(id) => frozen.get(&id).ok_or_else(|| uncertain("the definition"))?,
+            };
+            pods.push(pod(row, sources, &place, &done, agents.0.vault.as_ref())?);
         }
     }
     Ok(map([("service_pods", Value::Array(pods))]))
 }
 
-fn pod(row: &InstanceRow, sources: &PodSources, vault: Option<&Vault>) -> Result<Value, Fault> {
-    let uncertain =
-        |what: &str| Fault::new(503, format!("RuntimeError: {what} of an instance cannot be told"));
-    let InstanceRow { id: _, node: _, service, number, desired_state, deploy_rev } = row;
+impl Agents {
+    /// The pod of one instance of a service that is linked to a load balancer, from a node whose agent is there.
+    pub(crate) async fn pod_behind_balancer(&self, service: Id, nodes: &[Id]) -> Option<(Id, Value)> {
+        let wanted = service.to_string();
+        for node in nodes {
+            if self.place(*node, LIMIT).await.is_err() {
+                continue;
+            }
+            let Ok(list) = list(self, *node).await else { continue };
+            let pods = loose::elements(loose::get(&list, "service_pods"));
+            let pod = pods.iter().find(|pod| loose::text_at(pod, "service_id").as_deref() == Some(&wanted));
+            let labels = pod.and_then(|pod| loose::get(pod, "labels"));
+            if labels.is_some_and(|labels| loose::text_at(labels, "io.kontena.load_balancer.name").is_some())
+            {
+                return Some((*node, pod.cloned()?));
+            }
+        }
+        None
+    }
+}
+
+/// What one instance is told.
+fn pod(
+    row: &InstanceRow,
+    sources: &PodSources,
+    node: &PodNode,
+    done: &HooksDone,
+    vault: Option<&Vault>,
+) -> Result<Value, Fault> {
+    let InstanceRow { id: _, node: _, service, number, desired_state, deploy_rev, frozen: _ } = row;
     let service = sources.services.get(service).ok_or_else(|| uncertain("the service"))?;
     let stack = sources.stacks.get(&service.stack).ok_or_else(|| uncertain("the stack"))?;
     // Without its secrets an instance would be made anew, and wrongly.
@@ -43,26 +83,45 @@ fn pod(row: &InstanceRow, sources: &PodSources, vault: Option<&Vault>) -> Result
         tracing::warn!(SERVICE = %service.id, "the secrets of a service cannot be read: {sealed}");
         uncertain("the secrets")
     })?;
+    let secrets = secrets.iter().map(secret_body).collect();
     let balancer =
         service.links.iter().filter_map(|link| sources.services.get(link)).find(|s| s.is_load_balancer());
     let balancer =
         balancer.and_then(|balancer| Some((balancer, sources.stacks.get(&balancer.stack)?.as_str())));
     let place =
-        Place { grid: &sources.grid, stack, node: &sources.node, number: *number, load_balancer: balancer };
+        Place { grid: &sources.grid, stack, node: &node.name, number: *number, load_balancer: balancer };
     let deploy_rev = deploy_rev.as_deref().ok_or_else(|| uncertain("the deploy"))?;
     let exposed = sources.exposed.get(&service.stack) == Some(&service.name);
-    body(service, &place, (desired_state, deploy_rev), exposed, &secrets, sources)
-        .ok_or_else(|| uncertain("a volume"))
+    // What ran once since the pod was frozen does not run again.
+    let has_run = |hook: &&Hook| {
+        hook.oneshot && done.get(&hook.id).is_some_and(|done| done.contains(&number.to_string()))
+    };
+    let hooks = service.hooks_of(*number).filter(|hook| !has_run(hook)).map(hook_body).collect();
+    let told = Told { desired_state, deploy_rev, exposed, secrets, hooks };
+    body(service, &place, told, sources, node).ok_or_else(|| uncertain("a volume"))
+}
+
+fn uncertain(what: &str) -> Fault {
+    Fault::new(503, format!("RuntimeError: {what} of an instance cannot be told"))
+}
+
+/// What does not follow from the service and its place.
+struct Told<'a> {
+    desired_state: &'a str,
+    deploy_rev: &'a str,
+    exposed: bool,
+    secrets: Vec<Value>,
+    hooks: Vec<Value>,
 }
 
 fn body(
     service: &Service,
     place: &Place<'_>,
-    (desired_state, deploy_rev): (&str, &str),
-    exposed: bool,
-    secrets: &[PodSecret],
+    told: Told<'_>,
     sources: &PodSources,
+    node: &PodNode,
 ) -> Option<Value> {
+    let Told { desired_state, deploy_rev, exposed, secrets, hooks } = told;
     let (env, labels) = (service.environment(place), service.labels(place));
     let Service {
         id,
@@ -108,7 +167,7 @@ fn body(
     let text = |text: &Option<String>| text.as_deref().map_or(Value::Nil, Value::from);
     let integer = |number: &Option<i64>| number.map_or(Value::Nil, Value::from);
     let volumes: Option<Vec<Value>> =
-        volumes.iter().map(|volume| volume_body(service, volume, place, sources)).collect();
+        volumes.iter().map(|volume| volume_body(service, volume, place, sources, node)).collect();
     let networks = networks.iter().filter_map(|network| sources.networks.get(network)).map(network_body);
     Some(map([
         ("id", Value::from(format!("{id}/{number}"))),
@@ -148,9 +207,9 @@ fn body(
         ("stop_signal", text(stop_signal)),
         ("stop_grace_period", Value::from(*stop_grace_period)),
         ("env", texts(&env)),
-        ("secrets", Value::Array(secrets.iter().map(secret_body).collect())),
+        ("secrets", Value::Array(secrets)),
         ("labels", pairs(&labels)),
-        ("hooks", Value::Array(service.hooks_of(number).map(hook_body).collect())),
+        ("hooks", Value::Array(hooks)),
         ("networks", Value::Array(networks.collect())),
         ("read_only", Value::from(*read_only)),
     ]))
@@ -161,6 +220,7 @@ fn volume_body(
     used: &VolumeUse,
     place: &Place<'_>,
     sources: &PodSources,
+    node: &PodNode,
 ) -> Option<Value> {
     let VolumeUse { bind_mount, path, flags, volume } = used;
     let text = |text: &Option<String>| text.as_deref().map_or(Value::Nil, Value::from);
@@ -168,7 +228,7 @@ fn volume_body(
         return Some(map([("bind_mount", text(bind_mount)), ("path", text(path)), ("flags", text(flags))]));
     };
     let VolumeDefinition { name, scope, driver, options } = sources.volumes.get(volume)?;
-    let driver = match sources.drivers.get(driver) {
+    let driver = match node.drivers.get(driver) {
         Some(version) => format!("{driver}:{version}"),
         None => driver.clone(),
     };

@@ -26,6 +26,7 @@ mod registries;
 mod resources;
 mod root;
 mod secrets;
+mod services;
 mod sessions;
 mod statistics;
 mod submitted;
@@ -61,6 +62,7 @@ pub(super) fn router(api: &Api, admission: Admission) -> Router<Api> {
         .merge(grids())
         .merge(resources())
         .merge(containers())
+        .merge(services())
         .fallback(root::nothing)
         .method_not_allowed_fallback(root::nothing)
         .layer(layer)
@@ -107,6 +109,8 @@ fn grids() -> Router<Api> {
             get(certificates::authorizations).post(certificates::authorize),
         )
         .route(&below("/nodes"), get(nodes::list).post(nodes::create))
+        .route(&below("/services"), get(services::list).post(services::create))
+        .route(&below("/services/{*rest}"), post(services::create))
         .route(&below("/event_logs"), get(logs::events))
         .prefix(&below("/audit_log"), get(logs::audit_of_grid))
         .prefix(&below("/container_logs"), get(container_logs::of_grid))
@@ -158,4 +162,27 @@ fn containers() -> Router<Api> {
         .prefix(&below("/inspect"), get(containers::inspect))
         .prefix(&below("/exec"), get(exec::open).post(containers::run))
         .route("/v1/etcd/{grid}/{*key}", get(etcd::get).post(etcd::set).delete(etcd::delete))
+}
+
+fn services() -> Router<Api> {
+    const SERVICE: &str = "/v1/services/{grid}/{stack}/{service}";
+    let below = |path: &str| format!("{SERVICE}{path}");
+    Router::new()
+        .route(SERVICE, get(services::show).put(services::update).delete(services::remove))
+        .prefix(&below("/deploy"), post(services::deploy))
+        .route(&below("/scale"), post(services::scale))
+        .route(&below("/restart"), post(services::restart))
+        .route(&below("/stop"), post(services::stop))
+        .route(&below("/start"), post(services::start))
+        .route(&below("/instances"), get(services::instances))
+        .route(&below("/instances/{part}"), get(services::show_instance).delete(services::unschedule))
+        .route(&below("/containers"), get(services::containers))
+        .route(&below("/stats"), get(services::stats))
+        .route(&below("/metrics"), get(services::metrics))
+        .route(&below("/envs"), post(services::add_env))
+        .route(&below("/envs/{part}"), delete(services::remove_env))
+        .route(&below("/container_logs"), get(services::lines))
+        .route(&below("/event_logs"), get(services::events))
+        .route(&below("/deploys/{part}"), get(services::show_deploy))
+        .route(&below("/deploys/{part}/cancel"), post(services::cancel))
 }

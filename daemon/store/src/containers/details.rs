@@ -66,6 +66,16 @@ impl Containers {
         rows.iter().map(parse).collect()
     }
 
+    /// Those of a service that its engines have; the oldest first.
+    pub async fn of_service(&self, service: Id) -> Result<Vec<ContainerDetails>, Failure> {
+        let filter = doc! {
+            "grid_service_id": oid(service), "deleted_at": null, "container_type": "container",
+            "container_id": { "$type": "string" },
+        };
+        let rows = self.rows().all(filter, doc! { "created_at": 1, "_id": 1 }).await?;
+        rows.iter().map(parse).collect()
+    }
+
     /// One of a node by its name. Of several reports of one name the latest container counts.
     pub async fn named(&self, node: Id, name: &str) -> Result<Option<ContainerDetails>, Failure> {
         let filter = doc! {

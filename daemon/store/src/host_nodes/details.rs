@@ -1,5 +1,7 @@
 //! Nodes as the API shows and changes them. What agents report is written elsewhere.
 
+use std::collections::HashMap;
+
 use kontena_core::id::Id;
 use kontena_core::input::{NewNode, NodeChange};
 use mongodb::bson::{Document, doc};
@@ -8,6 +10,7 @@ use serde_json::{Map, Value};
 use super::{HOST_NODES, HostNodes};
 use crate::command::Failure;
 use crate::document::{Read, oid, whole};
+use crate::service_references::named;
 use crate::table::Table;
 use crate::transaction::{Outcome, Write};
 
@@ -76,6 +79,11 @@ impl HostNodes {
     pub async fn of_grid(&self, grid: Id) -> Result<Vec<NodeDetails>, Failure> {
         let rows = self.rows().all(doc! { "grid_id": oid(grid) }, doc! { "name": 1 }).await?;
         rows.iter().map(parse).collect()
+    }
+
+    /// The names of nodes.
+    pub async fn names(&self, nodes: &[Id]) -> Result<HashMap<Id, String>, Failure> {
+        named(&self.rows(), nodes.iter().copied()).await
     }
 
     /// One by its name, or by its agent's id, which has colons.

@@ -21,7 +21,7 @@ const CAPPED: [(&str, u64); 4] = [
     ("host_node_stats", 128 * MIB),
 ];
 
-const PLAIN: [&str; 7] = [
+const PLAIN: [&str; 10] = [
     "bus",
     "containers",
     "grid_service_instances",
@@ -29,6 +29,9 @@ const PLAIN: [&str; 7] = [
     "host_nodes",
     "volume_instances",
     "grid_services",
+    "grid_service_deploys",
+    "deploy_claims",
+    "frozen_pods",
 ];
 
 /// How long a message between masters is kept for those that lost their stream.

@@ -32,7 +32,7 @@ const SECRETS: [&str; 2] = ["token", "code"];
 
 type Index = (&'static [&'static str], Kind);
 
-const INDEXES: [(&str, &[Index]); 23] = [
+const INDEXES: [(&str, &[Index]); 26] = [
     (
         "access_tokens",
         &[
@@ -85,12 +85,44 @@ const INDEXES: [(&str, &[Index]); 23] = [
     ),
     (
         "grid_domain_authorizations",
-        &[(&["grid_id"], Plain), (&["domain"], Plain), (&["grid_id", "domain"], Unique)],
+        &[
+            (&["grid_id"], Plain),
+            (&["domain"], Plain),
+            (&["grid_id", "domain"], Unique),
+            (&["grid_service_id"], Plain),
+        ],
     ),
     ("grid_secrets", &[(&["grid_id"], Plain), (&["grid_id", "name"], Unique)]),
-    ("grid_services", &[(&["grid_id"], Plain), (&["name"], Plain), (&["grid_service_ids"], Plain)]),
+    (
+        "grid_services",
+        &[
+            (&["grid_id"], Plain),
+            (&["name"], Plain),
+            (&["grid_service_ids"], Plain),
+            (&["grid_id", "stack_id", "name"], Unique),
+            (&["grid_service_links.linked_grid_service_id"], Plain),
+        ],
+    ),
+    (
+        "grid_service_deploys",
+        &[
+            (&["grid_service_id"], Plain),
+            (&["created_at"], Plain),
+            (&["queued_at"], Plain),
+            (&["started_at"], Plain),
+            (&["finished_at"], Plain),
+        ],
+    ),
+    ("frozen_pods", &[(&["grid_service_id"], Plain)]),
     ("grids", &[(&["name"], Unique), (&["token"], Unique), (&["user_ids"], Plain)]),
-    ("grid_service_instances", &[(&["grid_service_id"], Plain), (&["host_node_id"], Plain)]),
+    (
+        "grid_service_instances",
+        &[
+            (&["grid_service_id"], Plain),
+            (&["host_node_id"], Plain),
+            (&["grid_service_id", "instance_number"], Unique),
+        ],
+    ),
     ("host_node_stats", &[(&["host_node_id", "created_at"], Plain), (&["grid_id", "created_at"], Plain)]),
     (
         "host_nodes",
@@ -104,6 +136,7 @@ const INDEXES: [(&str, &[Index]); 23] = [
         ],
     ),
     ("networks", &[(&["name"], Plain), (&["grid_id"], Plain)]),
+    ("stack_revisions", &[(&["stack_id"], Plain)]),
     ("registries", &[(&["grid_id"], Plain), (&["grid_id", "name"], Unique)]),
     ("roles", &[(&["name"], Unique), (&["user_ids"], Plain)]),
     (

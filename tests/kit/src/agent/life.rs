@@ -7,6 +7,7 @@ use kontena_wire::rpc::loose::{self, elements, get, integer_at, text_at};
 use kontena_wire::rpc::{Fault, Message, Value, map};
 use tokio::time::Instant;
 
+use super::contract;
 use super::docker::{self, Container};
 use super::etcd::Etcd;
 use super::{Settings, SharedRecord, lock};
@@ -256,6 +257,7 @@ impl Life {
         let wanted: Vec<(String, i64)> = listed.iter().filter_map(key).collect();
         let gone: Vec<(String, i64)> =
             self.pods.keys().filter(|pod| !wanted.contains(pod)).cloned().collect();
+        lock(&self.record.pods).retain(|key, _| wanted.contains(key) || !gone.contains(key));
         for key in gone {
             lock(&self.record.truth).remove(&key);
             if let Some(Pod { container: Some(container), .. }) = self.pods.remove(&key) {
@@ -269,14 +271,10 @@ impl Life {
                 self.record.fault(format!("a pod without identity, state or deploy: {pod}"));
                 continue;
             };
-            for field in ["domainname", "stop_grace_period", "service_revision"] {
-                if get(pod, field).is_none_or(Value::is_nil) {
-                    self.record.fault(format!("a pod without {field}"));
-                }
+            for fault in contract::faults(pod) {
+                self.record.fault(fault);
             }
-            if elements(get(pod, "env")).is_empty() {
-                self.record.fault("a pod without environment".to_owned());
-            }
+            lock(&self.record.pods).insert(key.clone(), pod.clone());
             self.apply_pod(key, desired, rev, pod, out);
         }
     }

@@ -66,7 +66,7 @@ impl Caller {
             resource_id: resource_id.map_or_else(|| "none".to_owned(), |id| id.to_string()),
             resource_name: resource_name.map(str::to_owned),
             grid: grid.map(|grid| grid.id),
-            service: None,
+            service: resource_id.filter(|_| resource_type == "GridService"),
             user: Some((self.id(), self.actor().email.clone())),
             source_ip: self.address.to_string(),
             user_agent: self.user_agent.clone(),

@@ -86,8 +86,13 @@ pub(super) async fn events(
 ) -> Reply {
     let grid = api.resources.grid(&caller, &at.grid).await?;
     let filter = filter(&api, &grid, &query).await?;
-    let limit = limit(&query);
-    let Some(page) = page(&query) else { return Ok(ok(api::Logs::<api::Event> { logs: Vec::new() })) };
+    answer(&api, filter, &query).await
+}
+
+/// The events that a filter finds, once or as they come.
+pub(super) async fn answer(api: &Api, filter: EventFilter, query: &Query) -> Reply {
+    let limit = limit(query);
+    let Some(page) = page(query) else { return Ok(ok(api::Logs::<api::Event> { logs: Vec::new() })) };
     let events = api.resources.store.event_logs();
     if query.text("follow").is_some() {
         return Ok(follow(api.resources.stopping.clone(), page, limit, move |page, limit| {

@@ -23,7 +23,8 @@ pub(super) fn volumes_changed(api: &Api, nodes: Vec<Id>) {
     tell(api, nodes, outbound::volumes_changed());
 }
 
-fn tell(api: &Api, nodes: Vec<Id>, call: Outbound) {
+/// These nodes are called, and what they answer does not matter.
+pub(super) fn tell(api: &Api, nodes: Vec<Id>, call: Outbound) {
     let agents = api.agents.clone();
     api.resources.tasks.spawn(async move {
         for node in nodes {

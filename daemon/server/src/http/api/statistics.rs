@@ -66,7 +66,7 @@ pub(super) async fn nothing(State(api): State<Api>, caller: Caller, At(at): At<I
     Ok(ok(api::ContainerStats { stats: Vec::new() }))
 }
 
-async fn containers(api: &Api, of: Wanted, query: &Query) -> Result<Response, Refused> {
+pub(super) async fn containers(api: &Api, of: Wanted, query: &Query) -> Result<Response, Refused> {
     let mut usages = api.resources.store.statistics().latest(of).await?;
     let rank = rank_by(query.text("sort").unwrap_or("cpu"));
     // Of those that use the same, the newest first.
@@ -117,7 +117,7 @@ fn cores(mask: Option<&str>) -> i64 {
     last.map_or(1, |last| last.saturating_add(1))
 }
 
-async fn metrics(api: &Api, of: Wanted, query: &Query) -> Result<Response, Refused> {
+pub(super) async fn metrics(api: &Api, of: Wanted, query: &Query) -> Result<Response, Refused> {
     let at = |key: &str| match query.text(key) {
         None => Ok(None),
         Some(text) => {

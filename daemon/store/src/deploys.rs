@@ -1,0 +1,368 @@
+//! `grid_service_deploys` and who carries them out: `deploy_claims {_id: service, epoch, master, n}`.
+//!
+//! Whoever claims the deploys of a service raises its epoch and stamps its instances with it. Every batch of writes of
+//! a deploy is a transaction that changes the claim under the own epoch: of an earlier claimer nothing takes effect.
+
+mod progress;
+
+use std::collections::BTreeMap;
+
+use kontena_core::deploy::{DeployState, Row, StepState};
+use kontena_core::election::HolderId;
+use kontena_core::id::Id;
+use mongodb::bson::{Bson, Document, doc};
+use mongodb::options::ReturnDocument;
+use serde_json::{Map, Value};
+
+use crate::client::Store;
+use crate::command::{Failure, write};
+use crate::document::{Read, oid, oids, whole};
+use crate::grid_services::{SERVICES, deploying};
+use crate::service_instances::INSTANCES;
+use crate::table::{LIMIT, Table};
+use crate::transaction::{Outcome, Write};
+
+pub use progress::{Begin, InstanceWrite, Progress, VolumePlace};
+
+pub(crate) const DEPLOYS: &str = "grid_service_deploys";
+pub(crate) const CLAIMS: &str = "deploy_claims";
+
+/// The deploys of a service in one master's hands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Claim {
+    /// Whose deploys.
+    pub service: Id,
+    /// Rises with every claim.
+    pub epoch: i64,
+}
+
+/// The deploy of one instance.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StepRow {
+    /// Its id.
+    pub id: Id,
+    /// Counts from 1.
+    pub number: i64,
+    /// Where it goes.
+    pub node: Id,
+    /// How far it is.
+    pub state: StepState,
+    /// The session that was told.
+    pub epoch: Option<i64>,
+    /// What went wrong.
+    pub error: Option<String>,
+}
+
+/// A deploy.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DeployRow {
+    /// Its id.
+    pub id: Id,
+    /// Of which service.
+    pub service: Id,
+    /// How far it is.
+    pub state: DeployState,
+    /// Milliseconds since 1970.
+    pub created_at: i64,
+    /// Milliseconds since 1970.
+    pub queued_at: Option<i64>,
+    /// Milliseconds since 1970.
+    pub started_at: Option<i64>,
+    /// Milliseconds since 1970.
+    pub finished_at: Option<i64>,
+    /// What went wrong.
+    pub reason: Option<String>,
+    /// Instance by instance.
+    pub steps: Vec<StepRow>,
+    /// The service as it was when the deploy began.
+    pub frozen: Option<Id>,
+    /// The plan: a node or a reason for each instance, by number.
+    pub plan: Vec<(i64, Result<Id, String>)>,
+    /// Why each node was chosen or refused.
+    pub report: Option<Map<String, Value>>,
+    /// Why it is called off.
+    pub cancelled: Option<String>,
+}
+
+/// A deploy that is not finished, and who has it in hand.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OpenDeploy {
+    /// Which.
+    pub deploy: Id,
+    /// Of which service.
+    pub service: Id,
+    /// The master that claimed the service.
+    pub master: Option<HolderId>,
+}
+
+/// Whether a deploy is still to be carried out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Stand {
+    /// Whether its service shall run.
+    pub wanted: bool,
+    /// Why it is called off.
+    pub cancelled: Option<String>,
+}
+
+/// The collections.
+#[derive(Clone, Debug)]
+pub struct Deploys {
+    store: Store,
+}
+
+impl Store {
+    /// Deploys.
+    #[must_use]
+    pub fn deploys(&self) -> Deploys {
+        Deploys { store: self.clone() }
+    }
+}
+
+impl Deploys {
+    fn rows(&self) -> Table {
+        Table::new(self.store.database(), DEPLOYS)
+    }
+
+    /// Asks for a deploy of a service, which shall run from now on. `None` if the service is gone.
+    pub async fn request(
+        &self,
+        service: Id,
+        force: bool,
+        instances: Option<i64>,
+    ) -> Result<Option<DeployRow>, Failure> {
+        let id = crate::document::fresh();
+        let writes = [
+            Write::Change {
+                collection: SERVICES,
+                filter: doc! { "_id": oid(service) },
+                change: deploying(force, instances),
+            },
+            Write::Insert {
+                collection: DEPLOYS,
+                fields: doc! { "_id": id, "_deploy_state": "created", "grid_service_id": oid(service) },
+            },
+        ];
+        match self.store.transact(&writes).await? {
+            Outcome::Unmatched => Ok(None),
+            Outcome::Done => self.by_id(service, Id::from_bytes(id.bytes())).await,
+        }
+    }
+
+    /// One of a service.
+    pub async fn by_id(&self, service: Id, deploy: Id) -> Result<Option<DeployRow>, Failure> {
+        let filter = doc! { "_id": oid(deploy), "grid_service_id": oid(service) };
+        self.rows().one(filter).await?.as_ref().map(parse).transpose()
+    }
+
+    /// The latest of each of these services.
+    pub async fn latest(&self, services: &[Id]) -> Result<BTreeMap<Id, DeployRow>, Failure> {
+        let filter = doc! { "grid_service_id": { "$in": oids(services.iter().copied()) } };
+        let pipeline = vec![
+            doc! { "$match": filter },
+            doc! { "$sort": { "_id": -1 } },
+            doc! { "$group": { "_id": "$grid_service_id", "deploy": { "$first": "$$ROOT" } } },
+        ];
+        let rows = self.rows().aggregate(pipeline).await?;
+        let found = rows.iter().filter_map(|row| row.get_document("deploy").ok());
+        found.map(|row| parse(row).map(|deploy| (deploy.service, deploy))).collect()
+    }
+
+    /// The oldest of a service that is not finished.
+    pub async fn next(&self, service: Id) -> Result<Option<DeployRow>, Failure> {
+        let filter = doc! { "grid_service_id": oid(service), "finished_at": Bson::Null };
+        let rows = self.rows().some(filter, doc! { "created_at": 1, "_id": 1 }, 1).await?;
+        rows.first().map(parse).transpose()
+    }
+
+    /// All that are not finished, with who has them in hand.
+    pub async fn open(&self) -> Result<Vec<OpenDeploy>, Failure> {
+        let rows = self.rows().all(doc! { "finished_at": Bson::Null }, doc! { "created_at": 1 }).await?;
+        let services: Vec<Id> = rows.iter().filter_map(|row| row.id("grid_service_id")).collect();
+        if services.is_empty() {
+            return Ok(Vec::new());
+        }
+        let claims = Table::new(self.store.database(), CLAIMS);
+        let claims = claims.all(doc! { "_id": { "$in": oids(services) } }, doc! {}).await?;
+        let masters: BTreeMap<Id, HolderId> = claims
+            .iter()
+            .filter_map(|row| Some((row.id("_id")?, row.text("master")?.parse().ok()?)))
+            .collect();
+        let open = |row: &Document| {
+            let (deploy, service) = (row.id("_id")?, row.id("grid_service_id")?);
+            Some(OpenDeploy { deploy, service, master: masters.get(&service).copied() })
+        };
+        Ok(rows.iter().filter_map(open).collect())
+    }
+
+    /// Who has the deploys of a service in hand, and under which epoch.
+    pub async fn claimed(&self, service: Id) -> Result<(Option<HolderId>, i64), Failure> {
+        let claims = Table::new(self.store.database(), CLAIMS);
+        let row = claims.one(doc! { "_id": oid(service) }).await?.unwrap_or_default();
+        Ok((row.text("master").and_then(|master| master.parse().ok()), row.whole("epoch").unwrap_or(0)))
+    }
+
+    /// Claims the deploys of a service that was seen claimed under `seen`, and stamps its instances. `None` if somebody
+    /// else was faster.
+    pub async fn claim(&self, service: Id, seen: i64, me: HolderId) -> Result<Option<Claim>, Failure> {
+        let epoch = seen + 1;
+        let claims = self.store.database().collection::<Document>(CLAIMS);
+        let filter = if seen == 0 {
+            doc! { "_id": oid(service), "epoch": { "$exists": false } }
+        } else {
+            doc! { "_id": oid(service), "epoch": seen }
+        };
+        let change =
+            doc! { "$set": { "epoch": Bson::Int64(epoch), "master": me.to_string() }, "$inc": { "n": 1 } };
+        let made = claims
+            .find_one_and_update(filter, change)
+            .upsert(seen == 0)
+            .return_document(ReturnDocument::After)
+            .max_time(LIMIT)
+            .await;
+        match made.map_err(Failure::from) {
+            Ok(None) | Err(Failure::Duplicate) => return Ok(None),
+            Ok(Some(_)) => {}
+            Err(failure) => return Err(failure),
+        }
+        let stamp = doc! {
+            "q": { "grid_service_id": oid(service) }, "u": { "$set": { "claim_epoch": Bson::Int64(epoch) } },
+            "multi": true,
+        };
+        write(self.store.database(), doc! { "update": INSTANCES, "updates": [stamp] }, LIMIT).await?;
+        Ok(Some(Claim { service, epoch }))
+    }
+
+    /// Gives a claim back. Who finds a deploy after that may claim it.
+    pub async fn release(&self, claim: Claim) -> Result<(), Failure> {
+        let Claim { service, epoch } = claim;
+        let update = doc! {
+            "q": { "_id": oid(service), "epoch": epoch }, "u": { "$set": { "master": Bson::Null } },
+        };
+        write(self.store.database(), doc! { "update": CLAIMS, "updates": [update] }, LIMIT).await.map(drop)
+    }
+
+    /// Calls a deploy off: what is under way comes to its end, nothing more is begun. Whether it was not finished.
+    pub async fn cancel(&self, service: Id, deploy: Id, why: &str) -> Result<bool, Failure> {
+        let filter = doc! { "_id": oid(deploy), "grid_service_id": oid(service), "finished_at": Bson::Null };
+        let change = doc! { "$set": { "cancel_reason": why } };
+        Ok(self.rows().change(filter, change).await?.is_some())
+    }
+
+    /// The instances of a service, by number. Of two with one number the older counts.
+    pub async fn instances(&self, service: Id) -> Result<BTreeMap<i64, (Id, Row)>, Failure> {
+        let rows = Table::new(self.store.database(), INSTANCES);
+        let rows = rows.all(doc! { "grid_service_id": oid(service) }, doc! { "_id": -1 }).await?;
+        let instance = |row: &Document| {
+            let parsed = Row {
+                node: row.id("host_node_id"),
+                desired_state: row.text("desired_state").unwrap_or_else(|| "initialized".to_owned()),
+                deploy_rev: row.text("deploy_rev"),
+                rev: row.text("rev"),
+                state: row.text("state").unwrap_or_else(|| "initialized".to_owned()),
+                error: row.text("error"),
+            };
+            Some((row.whole("instance_number")?, (row.id("_id")?, parsed)))
+        };
+        Ok(rows.iter().filter_map(instance).collect())
+    }
+
+    /// Whether a deploy is still to be carried out.
+    pub async fn stand(&self, deploy: Id) -> Result<Stand, Failure> {
+        let pipeline = vec![
+            doc! { "$match": { "_id": oid(deploy) } },
+            doc! { "$lookup": { "from": SERVICES, "localField": "grid_service_id", "foreignField": "_id", "as": "of" } },
+            doc! { "$project": { "cancel_reason": 1, "of.state": 1 } },
+        ];
+        let rows = self.rows().aggregate(pipeline).await?;
+        let Some(row) = rows.first() else { return Ok(Stand { wanted: false, cancelled: None }) };
+        let wanted = row.documents("of").iter().any(|row| row.text("state").as_deref() == Some("running"));
+        Ok(Stand { wanted, cancelled: row.text("cancel_reason") })
+    }
+
+    /// Notes what happens to a deploy where the users of its grid read it.
+    pub async fn tell(&self, grid: Id, service: Id, severity: i32, message: &str) -> Result<(), Failure> {
+        let event = doc! {
+            "grid_id": oid(grid), "grid_service_id": oid(service), "msg": message, "severity": severity,
+            "type": "service:deploy", "created_at": mongodb::bson::DateTime::now(),
+        };
+        self.store.database().collection::<Document>("event_logs").insert_one(event).await?;
+        Ok(())
+    }
+
+    /// How long ago a node was last seen and its session, for those of these nodes that exist.
+    pub async fn hosts(&self, nodes: &[Id]) -> Result<BTreeMap<Id, kontena_core::deploy::Host>, Failure> {
+        let collection = self.store.database().collection::<Document>("host_nodes");
+        let filter = doc! { "_id": { "$in": oids(nodes.iter().copied()) } };
+        let found =
+            collection.find(filter).projection(doc! { "connected": 1, "session_epoch": 1 }).max_time(LIMIT);
+        let rows: Vec<Document> = futures_util::TryStreamExt::try_collect(found.await?).await?;
+        let host = |row: &Document| {
+            let connected = row.flag("connected").unwrap_or_default();
+            Some((
+                row.id("_id")?,
+                kontena_core::deploy::Host { connected, epoch: row.whole("session_epoch") },
+            ))
+        };
+        Ok(rows.iter().filter_map(host).collect())
+    }
+}
+
+fn parse(row: &Document) -> Result<DeployRow, Failure> {
+    let planned = |row: &&Document| {
+        let node = row.id("host_node_id").ok_or_else(|| row.text_or_empty("error"));
+        Some((row.whole("instance_number")?, node))
+    };
+    Ok(DeployRow {
+        id: row.own_id()?,
+        service: row.id("grid_service_id").ok_or_else(|| Failure::unknown("a deploy of no service"))?,
+        state: DeployState::named(&row.text_or_empty("_deploy_state")),
+        created_at: row.time("created_at").unwrap_or_default(),
+        queued_at: row.time("queued_at"),
+        started_at: row.time("started_at"),
+        finished_at: row.time("finished_at"),
+        reason: row.text("reason"),
+        steps: row.documents("grid_service_instance_deploys").into_iter().filter_map(step).collect(),
+        frozen: row.id("frozen_id"),
+        plan: row.documents("plan").iter().filter_map(planned).collect(),
+        report: row.get_document("report").is_ok().then(|| row.object("report")),
+        cancelled: row.text("cancel_reason"),
+    })
+}
+
+fn step(row: &Document) -> Option<StepRow> {
+    let state = match (DeployState::named(&row.text_or_empty("_deploy_state")), row.id("stopping_on")) {
+        (settled @ (DeployState::Success | DeployState::Error), _) => StepState::Settled(settled),
+        (DeployState::Created | DeployState::Ongoing, Some(on)) => StepState::Stopping { on },
+        (DeployState::Created | DeployState::Ongoing, None) => StepState::Applying,
+    };
+    Some(StepRow {
+        id: row.id("_id")?,
+        number: row.whole("instance_number")?,
+        node: row.id("host_node_id")?,
+        state,
+        epoch: row.whole("session_epoch"),
+        error: row.text("error"),
+    })
+}
+
+fn step_document(step: &StepRow) -> Bson {
+    let StepRow { id, number, node, state, epoch, error } = step;
+    let (named, on) = match state {
+        StepState::Stopping { on } => (DeployState::Ongoing, Some(*on)),
+        StepState::Applying => (DeployState::Ongoing, None),
+        StepState::Settled(state) => (*state, None),
+    };
+    let mut row = doc! {
+        "_id": oid(*id), "_deploy_state": named.name(), "instance_number": whole(*number), "host_node_id": oid(*node),
+    };
+    if let Some(error) = error {
+        row.insert("error", error);
+    }
+    if let Some(on) = on {
+        row.insert("stopping_on", oid(on));
+    }
+    if let Some(epoch) = epoch {
+        row.insert("session_epoch", *epoch);
+    }
+    row.into()
+}

@@ -1,0 +1,275 @@
+//! What the scheduler looks at: a grid's nodes with what is on them. Only what the service at hand asks for is read.
+
+use std::collections::{BTreeSet, HashMap};
+use std::time::Duration;
+
+use futures_util::TryStreamExt;
+use kontena_core::id::Id;
+use kontena_core::scheduler::{
+    Container, Grid, Instance, Memory, NamedVolume, Neighbour, Node, Service, Strategy,
+};
+use mongodb::Database;
+use mongodb::bson::{Bson, Document, doc};
+
+use crate::client::Store;
+use crate::command::Failure;
+use crate::document::{Read, oid, oids};
+use crate::grid_services::ServiceRow;
+use crate::pod_sources::volume;
+use crate::table::LIMIT;
+
+/// What a plan is made of.
+#[derive(Clone, Debug)]
+pub struct Scene {
+    /// The grid.
+    pub grid: Grid,
+    /// The service.
+    pub service: Service,
+    /// The names of the service's volumes in the engine, by id.
+    pub volumes: Vec<(Id, NamedVolume)>,
+    /// The grid's name.
+    pub grid_name: String,
+    /// The names of the nodes.
+    pub node_names: HashMap<Id, String>,
+}
+
+/// The collections.
+#[derive(Clone, Debug)]
+pub struct Scenes {
+    database: Database,
+}
+
+impl Store {
+    /// What the scheduler looks at.
+    #[must_use]
+    pub fn scenes(&self) -> Scenes {
+        Scenes { database: self.database().clone() }
+    }
+}
+
+impl Scenes {
+    /// Reads what the plan of a service needs.
+    pub async fn of(&self, row: &ServiceRow) -> Result<Scene, Failure> {
+        let definition = &row.definition;
+        let grid_id = definition.grid;
+        let of_grid = || doc! { "grid_id": oid(grid_id) };
+        let shown = doc! {
+            "name": 1, "node_number": 1, "labels": 1, "availability": 1, "connected": 1, "volume_drivers": 1,
+            "cpus": 1, "mem_total": 1, "latest_stats.memory": 1,
+            "away": { "$subtract": ["$$NOW", { "$ifNull": ["$last_seen_at", "$$NOW"] }] },
+        };
+        let used: BTreeSet<Id> = definition.volumes.iter().filter_map(|volume| volume.volume).collect();
+        let (grids, stacks, nodes, own, volumes) = futures_util::try_join!(
+            self.find("grids", doc! { "_id": oid(grid_id) }, doc! { "name": 1, "default_affinity": 1 }),
+            self.find("stacks", doc! { "_id": oid(definition.stack) }, doc! { "name": 1 }),
+            self.find("host_nodes", of_grid(), shown),
+            self.find(
+                "grid_service_instances",
+                doc! { "grid_service_id": oid(definition.id) },
+                place_fields()
+            ),
+            self.some("volumes", used.is_empty(), doc! { "_id": { "$in": oids(used) } }, doc! {}),
+        )?;
+        let named = |rows: &[Document]| rows.first().and_then(|row| row.text("name"));
+        let grid_name = named(&grids).ok_or_else(|| Failure::unknown("a service of no grid"))?;
+        let stack = named(&stacks).ok_or_else(|| Failure::unknown("a service of no stack"))?;
+        let affinity = if row.affinity.is_empty() {
+            grids.first().map(|grid| grid.texts("default_affinity")).unwrap_or_default()
+        } else {
+            row.affinity.clone()
+        };
+        let volumes: Vec<(Id, NamedVolume)> = volumes
+            .iter()
+            .filter_map(|row| {
+                let kept = volume(row)?;
+                let engine_name = match kept.scope {
+                    kontena_core::agents::pod::Scope::Instance => {
+                        format!("{}.{}", definition.engine_name(&stack), kept.name)
+                    }
+                    scope => definition.volume_name(&kept.name, scope, &stack, 0),
+                };
+                Some((row.id("_id")?, NamedVolume { driver: kept.driver, scope: kept.scope, engine_name }))
+            })
+            .collect();
+        let service = Service {
+            id: definition.id,
+            stack,
+            name: definition.name.clone(),
+            stateful: definition.stateful,
+            strategy: Strategy::named(&row.strategy),
+            instances: usize::try_from(row.instances).unwrap_or(0),
+            affinity,
+            volumes: volumes.iter().map(|(_, volume)| volume.clone()).collect(),
+            node_ports: definition.ports.iter().map(|port| port.node_port).collect(),
+            cpus: definition.cpus,
+            memory: definition.memory,
+            memory_swap: definition.memory_swap,
+            memory_seen: self.memory_seen(row).await?,
+            volumes_from: definition.volumes_from.clone(),
+            net: definition.net.clone(),
+        };
+        let node_names = nodes.iter().filter_map(|row| Some((row.id("_id")?, row.text("name")?))).collect();
+        let ids: Vec<Id> = nodes.iter().filter_map(|row| row.id("_id")).collect();
+        let mut places = HashMap::new();
+        if service.volumes.iter().any(|volume| volume.scope == kontena_core::agents::pod::Scope::Instance) {
+            let filter = doc! { "host_node_id": { "$in": oids(ids.iter().copied()) } };
+            for row in self.find("volume_instances", filter, doc! { "host_node_id": 1, "name": 1 }).await? {
+                if let (Some(node), Some(name)) = (row.id("host_node_id"), row.text("name")) {
+                    places.entry(node).or_insert_with(BTreeSet::new).insert(name);
+                }
+            }
+        }
+        let mut grid = Grid::new(
+            nodes
+                .iter()
+                .filter_map(|row| {
+                    node(row, row.id("_id").and_then(|id| places.remove(&id)).unwrap_or_default())
+                })
+                .collect(),
+        );
+        self.furnish(&mut grid, &service, &ids, grid_id).await?;
+        // The oldest row of a number counts.
+        let mut own = own;
+        own.sort_by_key(|row| std::cmp::Reverse(row.id("_id")));
+        own.iter().filter_map(instance).for_each(|instance| grid.place(instance));
+        Ok(Scene { grid, service, volumes, grid_name, node_names })
+    }
+
+    /// Puts on the nodes what the filters of this service ask for.
+    async fn furnish(
+        &self,
+        grid: &mut Grid,
+        service: &Service,
+        nodes: &[Id],
+        grid_id: Id,
+    ) -> Result<(), Failure> {
+        let asks = |key: &str| service.affinity.iter().any(|condition| condition.starts_with(key));
+        if !service.node_ports.is_empty() || asks("service") {
+            let fields = doc! { "name": 1, "stack_id": 1, "ports.node_port": 1 };
+            let (services, stacks, instances) = futures_util::try_join!(
+                self.find("grid_services", doc! { "grid_id": oid(grid_id) }, fields),
+                self.find("stacks", doc! { "grid_id": oid(grid_id) }, doc! { "name": 1 }),
+                self.find(
+                    "grid_service_instances",
+                    doc! { "host_node_id": { "$in": oids(nodes.iter().copied()) } },
+                    place_fields(),
+                ),
+            )?;
+            let stacks: HashMap<Id, String> =
+                stacks.iter().filter_map(|row| Some((row.id("_id")?, row.text("name")?))).collect();
+            for row in &services {
+                let (Some(id), Some(stack)) =
+                    (row.id("_id"), row.id("stack_id").and_then(|id| stacks.get(&id)))
+                else {
+                    continue;
+                };
+                let path = format!("{stack}/{}", row.text_or_empty("name"));
+                let node_ports =
+                    row.documents("ports").iter().filter_map(|port| port.whole("node_port")).collect();
+                grid.know(Neighbour { id, path, node_ports });
+            }
+            instances.iter().filter_map(instance).for_each(|instance| grid.place(instance));
+        }
+        if asks("container") || !service.volumes_from.is_empty() || service.net.starts_with("container:") {
+            let filter = doc! {
+                "grid_id": oid(grid_id), "deleted_at": Bson::Null, "container_type": "container",
+            };
+            let fields = doc! { "host_node_id": 1, "name": 1, "labels": 1, "instance_number": 1 };
+            for row in self.find("containers", filter, fields).await? {
+                let label = |key: &str| row.get_document("labels").ok().and_then(|labels| labels.text(key));
+                let instance = (|| {
+                    let stack = label("io;kontena;stack;name")?;
+                    Some((stack, label("io;kontena;service;name")?, row.whole("instance_number")?))
+                })();
+                if let (Some(node), Some(name)) = (row.id("host_node_id"), row.text("name")) {
+                    grid.contain(Container { node, name, instance });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// The most memory that an instance was seen to use in the last hour, where no limit says what it needs.
+    async fn memory_seen(&self, row: &ServiceRow) -> Result<Option<i64>, Failure> {
+        if row.definition.memory.or(row.definition.memory_swap).is_some() {
+            return Ok(None);
+        }
+        let hour = i64::try_from(Duration::from_secs(3600).as_millis()).unwrap_or(i64::MAX);
+        let pipeline = [
+            doc! { "$match": {
+                "grid_service_id": oid(row.definition.id),
+                "$expr": { "$gt": ["$created_at", { "$subtract": ["$$NOW", hour] }] },
+            } },
+            doc! { "$group": { "_id": Bson::Null, "most": { "$max": "$memory.usage" } } },
+        ];
+        let stats = self.database.collection::<Document>("container_stats");
+        let rows: Vec<Document> = stats.aggregate(pipeline).max_time(LIMIT).await?.try_collect().await?;
+        Ok(rows.first().and_then(|row| row.whole("most")))
+    }
+
+    async fn some(
+        &self,
+        name: &str,
+        none: bool,
+        filter: Document,
+        fields: Document,
+    ) -> Result<Vec<Document>, Failure> {
+        if none { Ok(Vec::new()) } else { self.find(name, filter, fields).await }
+    }
+
+    async fn find(&self, name: &str, filter: Document, fields: Document) -> Result<Vec<Document>, Failure> {
+        let collection = self.database.collection(name);
+        Ok(collection.find(filter).projection(fields).max_time(LIMIT).await?.try_collect().await?)
+    }
+}
+
+fn place_fields() -> Document {
+    doc! { "grid_service_id": 1, "instance_number": 1, "host_node_id": 1 }
+}
+
+fn instance(row: &Document) -> Option<Instance> {
+    Some(Instance {
+        service: row.id("grid_service_id")?,
+        number: row.whole("instance_number")?,
+        node: row.id("host_node_id")?,
+    })
+}
+
+fn node(row: &Document, volumes: BTreeSet<String>) -> Option<Node> {
+    let connected = row.flag("connected").unwrap_or_default();
+    let away = row.whole("away").and_then(|away| u64::try_from(away).ok()).unwrap_or(0);
+    let memory = row.get_document("latest_stats").and_then(|stats| stats.get_document("memory")).ok();
+    let bytes = |memory: &Document, key: &str| {
+        let value = memory.get(key);
+        value.and_then(|value| {
+            value.as_f64().or_else(|| value.as_i32().map(f64::from)).or_else(|| {
+                #[expect(clippy::cast_precision_loss, reason = "bytes are measured no finer")]
+                let wide = value.as_i64().map(|wide| wide as f64);
+                wide
+            })
+        })
+    };
+    let memory = memory.and_then(|memory| {
+        let available = bytes(memory, "free")? + bytes(memory, "cached").unwrap_or(0.0);
+        let available = available + bytes(memory, "buffers").unwrap_or(0.0);
+        Some(Memory { used: bytes(memory, "used").unwrap_or(0.0), available })
+    });
+    Some(Node {
+        id: row.id("_id")?,
+        name: row.text("name")?,
+        number: row.whole("node_number").unwrap_or_default(),
+        labels: row.texts("labels"),
+        // Absent in old rows.
+        active: row.text("availability").is_none_or(|availability| availability == "active"),
+        away: (!connected).then_some(Duration::from_millis(away)),
+        volume_drivers: row
+            .documents("volume_drivers")
+            .iter()
+            .filter_map(|driver| driver.text("name"))
+            .collect(),
+        volumes,
+        cpus: row.whole("cpus").and_then(|cpus| i32::try_from(cpus).ok()).map_or(0.0, f64::from),
+        mem_total: row.whole("mem_total").unwrap_or(0),
+        memory,
+    })
+}

@@ -1,0 +1,152 @@
+//! The life of services, from the API alone.
+
+use anyhow::{Context, Result, ensure};
+use reqwest::Method;
+use serde_json::{Value, json};
+
+use super::Town;
+
+#[tokio::test]
+async fn linked_services_run_are_scaled_updated_lose_a_node_and_are_removed() -> Result<()> {
+    let town = Town::new(1, 3).await?;
+    town.ask(Method::POST, "/v1/grids/main/secrets", &json!({ "name": "password", "value": "hush" })).await?;
+    let volume = json!({ "name": "data", "scope": "instance", "driver": "local" });
+    town.ask(Method::POST, "/v1/volumes/main", &volume).await?;
+    let db = json!({ "volumes": ["data:/data"], "secrets": [{ "secret": "password", "name": "PASSWORD" }] });
+    town.make("db", &db).await?;
+    let api = json!({
+        "links": [{ "name": "db", "alias": "db" }], "instances": 2,
+        "hooks": { "pre_start": [{ "name": "migrate", "cmd": "migrate", "instances": "*", "oneshot": true }] },
+    });
+    town.make("api", &api).await?;
+    let web = json!({
+        "links": [{ "name": "api", "alias": "api" }], "instances": 3,
+        "health_check": { "protocol": "http", "port": 80, "interval": 20, "timeout": 5, "uri": "/health" },
+    });
+    town.make("web", &web).await?;
+    for service in ["db", "api", "web"] {
+        town.deploy(service).await?;
+    }
+    let at = town.placed("db").await?[&1].clone();
+    let pod = town.pod(&at, "db", 1).context("no pod")?;
+    ensure!(pod["secrets"] == json!([{ "name": "PASSWORD", "type": "env", "value": "hush" }]), "{pod:#}");
+    ensure!(pod["volumes"][0]["name"] == "db.data-1", "{pod:#}");
+    ensure!(
+        town.placed("web").await?.values().collect::<std::collections::BTreeSet<_>>().len() == 3,
+        "not spread"
+    );
+
+    let scaled =
+        town.ask(Method::POST, "/v1/services/main/null/api/scale", &json!({ "instances": "3" })).await?;
+    let scaled = town.finished(0, "api", scaled["id"].as_str().context("no id")?).await?;
+    ensure!(
+        scaled["state"] == "success" && scaled["instance_deploys"].as_array().map(Vec::len) == Some(3),
+        "{scaled:#}"
+    );
+
+    // An edit reaches agents with the next deploy, and not before.
+    town.ask(Method::PUT, "/v1/services/main/null/web", &json!({ "env": ["A=1"] })).await?;
+    let at = town.placed("web").await?[&1].clone();
+    let env = |pod: &Value| pod["env"][0].clone();
+    let restarted = town.ask(Method::POST, "/v1/services/main/null/web/stop", &json!({})).await;
+    restarted?;
+    town.eventually("a stopped pod", async |town| {
+        Ok(town.pod(&at, "web", 1).is_some_and(|pod| pod["desired_state"] == "stopped"))
+    })
+    .await?;
+    ensure!(env(&town.pod(&at, "web", 1).context("no pod")?) != "A=1", "told before it was deployed");
+    town.deploy("web").await?;
+    let pod = town.pod(&at, "web", 1).context("no pod")?;
+    ensure!(
+        env(&pod) == "A=1" && pod["service_revision"] == 2 && pod["desired_state"] == "running",
+        "{pod:#}"
+    );
+
+    // A node is lost, and a deploy places anew what was there.
+    let lost = town.placed("web").await?[&2].clone();
+    let before = town.placed("web").await?;
+    town.ask(Method::PUT, &format!("/v1/nodes/main/{lost}"), &json!({ "availability": "drain" })).await?;
+    let moved = town.deploy("web").await?;
+    let after = town.placed("web").await?;
+    ensure!(after.values().all(|node| *node != lost), "{after:?}");
+    ensure!(
+        before.iter().all(|(number, node)| *node == lost || after[number] == *node),
+        "{before:?} {after:?}"
+    );
+    let refused = &moved["report"]["refused"];
+    ensure!(refused[0]["node"] == lost.as_str() && refused[0]["filter"] == "availability", "{refused}");
+
+    let linked = town
+        .world
+        .ask(crate::world::Request::new(Method::DELETE, "/v1/services/main/null/db").token(&town.token))
+        .await?;
+    ensure!(
+        linked.json()["error"]["service"] == "Cannot delete service that is linked to another service (api)"
+    );
+    for service in ["web", "api", "db"] {
+        town.ask(Method::DELETE, &format!("/v1/services/main/null/{service}"), &Value::Null).await?;
+    }
+    town.eventually("no pods", async |town| {
+        let listed = town.agents.iter().map(|agent| agent.record().pods().len()).sum::<usize>();
+        Ok(listed == 0)
+    })
+    .await?;
+    for collection in ["grid_service_instances", "grid_service_deploys", "frozen_pods", "deploy_claims"] {
+        ensure!(town.rows(collection).await?.is_empty(), "left in {collection}");
+    }
+    town.no_faults()
+}
+
+#[tokio::test]
+async fn a_service_that_finds_no_node_says_why_of_each() -> Result<()> {
+    let town = Town::new(1, 2).await?;
+    town.make("web", &json!({ "ports": [{ "node_port": 80, "container_port": 80 }], "instances": 3 }))
+        .await?;
+    let deploy = town.deploy_of(0, "web").await?;
+    let reason = "Cannot find applicable node for service instance main/null/web-3: Did not find any nodes with \
+                  unused ports: [80]";
+    ensure!(deploy["state"] == "error" && deploy["reason"] == reason, "{deploy:#}");
+    let third = &deploy["report"]["instances"][2];
+    ensure!(
+        third["refused"].as_array().map(Vec::len) == Some(2) && third["refused"][0]["filter"] == "port",
+        "{third}"
+    );
+    ensure!(town.placed("web").await?.len() == 2, "those before it run");
+    let events = town.ask(Method::GET, "/v1/services/main/null/web/event_logs", &Value::Null).await?;
+    let told: Vec<&str> = events["logs"]
+        .as_array()
+        .context("no events")?
+        .iter()
+        .filter(|event| event["type"] == "service:deploy")
+        .filter_map(|event| event["message"].as_str())
+        .collect();
+    ensure!(
+        told == [
+            "service main/null/web deploy started",
+            &format!("deploy of main/null/web errored: {reason}")
+        ],
+        "{told:?}"
+    );
+    town.no_faults()
+}
+
+#[tokio::test]
+async fn deploys_of_one_service_follow_each_other_and_may_be_called_off() -> Result<()> {
+    let town = Town::new(1, 2).await?;
+    town.make("web", &json!({ "instances": 2 })).await?;
+    let mut asked = Vec::new();
+    for _ in 0..4 {
+        let deploy = town.ask(Method::POST, "/v1/services/main/null/web/deploy", &json!({})).await?;
+        asked.push(deploy["id"].as_str().context("no id")?.to_owned());
+    }
+    let last = format!("/v1/services/main/null/web/deploys/{}/cancel", asked[3]);
+    town.ask(Method::POST, &last, &json!({})).await?;
+    let mut revs = Vec::new();
+    for (number, deploy) in asked.iter().enumerate() {
+        let deploy = town.finished(0, "web", deploy).await?;
+        ensure!(deploy["state"] == if number == 3 { "error" } else { "success" }, "{deploy:#}");
+        revs.push(deploy["started_at"].as_str().unwrap_or_default().to_owned());
+    }
+    ensure!(revs.is_sorted(), "{revs:?}");
+    town.no_faults()
+}
