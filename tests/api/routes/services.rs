@@ -41,6 +41,7 @@ fn made(scene: &Scene) -> Vec<Route> {
         }
         create(body)
     };
+    let whole = json!({ "container_count": "2", "secrets": [{ "secret": "kept", "name": "X" }] });
     let update = |body: Value| by.put("/v1/services/main/shop/web", &body);
     let links = |name: &str| json!({ "links": [{ "name": name, "alias": "x" }] });
     vec![
@@ -55,11 +56,8 @@ fn made(scene: &Scene) -> Vec<Route> {
             )
             .of_grid(scene, &by.get("/v1/grids/main/services")),
         Route::new("POST", "/v1/grids/:grid/services")
-            .good(
-                with(json!({ "container_count": "2", "secrets": [{ "secret": "kept", "name": "X" }] })),
-                201,
-            )
-            .invalid(with(json!({})), &json!({ "name": "is already taken" }))
+            .good(with(whole.clone()), 201)
+            .invalid(with(whole), &json!({ "name": "is already taken" }))
             .invalid(
                 create(json!({ "name": "x", "image": "y" })),
                 &json!({ "stateful": "Stateful is required" }),

@@ -28,8 +28,10 @@ async fn only_ephemeral_nodes_that_are_long_gone_and_hold_nothing_are_removed() 
     let outside = Outside::of(&database).await?;
     let (grid, stateful, stateless) = (ObjectId::new(), ObjectId::new(), ObjectId::new());
     outside.collection("grids").insert_one(doc! { "_id": grid, "name": "old", "initial_size": 3 }).await?;
-    let service = |id: ObjectId, stateful: bool| doc! { "_id": id, "grid_id": grid, "stateful": stateful };
-    let services = [service(stateful, true), service(stateless, false)];
+    let service = |id: ObjectId, name: &str, stateful: bool| {
+        doc! { "_id": id, "grid_id": grid, "name": name, "stateful": stateful }
+    };
+    let services = [service(stateful, "db", true), service(stateless, "web", false)];
     outside.collection("grid_services").insert_many(services).await?;
     let ephemeral = ["ephemeral"];
     let mut connected = node("connected", grid, 7, LONG, &ephemeral);
