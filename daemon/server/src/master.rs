@@ -299,7 +299,6 @@ impl Master {
 
         let resources =
             Resources::over(&main, &settings, serving.clone(), tasks).map_err(RunError::Client)?;
-        let resources = resources.start(cancel);
         let api = Api::from(Works {
             deployer: Deployer::start(id, &main, &agents, &picture, (tasks, cancel)),
             id,
@@ -318,7 +317,7 @@ impl Master {
             feed,
             lease_sight,
             agents,
-            resources,
+            resources: resources.start(cancel),
         });
         Ok(Started { api, lease_thread, listeners, stores: [main, streams] })
     }
