@@ -1,15 +1,15 @@
 //! What the containers of a grid wrote.
 
 use axum::extract::State;
+use futures_util::future::BoxFuture;
 use kontena_core::id::Id;
 use kontena_store::{GridRow, LineFilter, LineRow, ServicePlace};
 use kontena_wire::api;
 
-use super::answer::{encode, ok, time};
+use super::answer::time;
 use super::caller::Caller;
-use super::follow::{Entry, follow};
 use super::grids::InGrid;
-use super::logs::{limit, page};
+use super::logs::entries;
 use super::refused::{Refused, Reply};
 use super::submitted::{At, Query};
 use crate::http::Api;
@@ -41,24 +41,12 @@ async fn filter(api: &Api, grid: &GridRow, query: &Query) -> Result<LineFilter, 
 
 /// The lines that a filter finds, once or as they come.
 pub(super) async fn answer(api: &Api, filter: LineFilter, query: &Query) -> Reply {
-    let limit = limit(query);
-    let Some(page) = page(query) else { return Ok(ok(api::Logs::<api::LogLine> { logs: Vec::new() })) };
     let logs = api.resources.store.container_logs();
-    if query.text("follow").is_some() {
-        return Ok(follow(api.resources.stopping.clone(), page, limit, move |page, limit| {
-            let (logs, filter) = (logs.clone(), filter.clone());
-            Box::pin(async move {
-                let rows = logs.page(&filter, page, limit).await?;
-                Ok(rows.into_iter().filter_map(entry).collect())
-            })
-        }));
-    }
-    let rows = logs.page(&filter, page, limit).await?;
-    Ok(ok(api::Logs { logs: rows.into_iter().map(line).collect() }))
-}
-
-fn entry(row: LineRow) -> Option<Entry> {
-    Some(Entry { id: row.id, json: encode(&line(row)).ok()? })
+    let read = move |page, limit| -> BoxFuture<'static, _> {
+        let (logs, filter) = (logs.clone(), filter.clone());
+        Box::pin(async move { logs.page(&filter, page, limit).await })
+    };
+    entries(api, query, read, |row| (row.id, line(row))).await
 }
 
 fn line(row: LineRow) -> api::LogLine {

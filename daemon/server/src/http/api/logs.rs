@@ -1,9 +1,11 @@
 //! The audit log and the events.
 
 use axum::extract::State;
+use futures_util::future::BoxFuture;
 use kontena_core::id::Id;
-use kontena_store::{AuditRow, EventFilter, EventRow, GridRow, Page};
+use kontena_store::{AuditRow, EventFilter, EventRow, Failure, GridRow, Page};
 use kontena_wire::api;
+use serde::Serialize;
 
 use super::answer::{encode, ok, time};
 use super::caller::Caller;
@@ -91,30 +93,45 @@ pub(super) async fn events(
 
 /// The events that a filter finds, once or as they come.
 pub(super) async fn answer(api: &Api, filter: EventFilter, query: &Query) -> Reply {
-    let limit = limit(query);
-    let Some(page) = page(query) else { return Ok(ok(api::Logs::<api::Event> { logs: Vec::new() })) };
     let events = api.resources.store.event_logs();
+    let read = move |page, limit| -> BoxFuture<'static, _> {
+        let (events, filter) = (events.clone(), filter.clone());
+        Box::pin(async move { events.page(&filter, page, limit).await })
+    };
+    entries(api, query, read, |row| (row.id, event(row))).await
+}
+
+/// The part of a log that is asked for, once or as it comes: `read` reads rows, `show` makes them what is sent.
+pub(super) async fn entries<R, T, F>(api: &Api, query: &Query, read: F, show: fn(R) -> (Id, T)) -> Reply
+where
+    R: Send + 'static,
+    T: Serialize + 'static,
+    F: Fn(Page, i64) -> BoxFuture<'static, Result<Vec<R>, Failure>> + Send + Sync + 'static,
+{
+    let limit = limit(query);
+    let Some(page) = page(query) else { return Ok(ok(api::Logs::<T> { logs: Vec::new() })) };
     if query.text("follow").is_some() {
+        let entry = move |row| {
+            let (id, shown) = show(row);
+            Some(Entry { id, json: encode(&shown).ok()? })
+        };
         return Ok(follow(api.resources.stopping.clone(), page, limit, move |page, limit| {
-            let (events, filter) = (events.clone(), filter.clone());
-            Box::pin(async move {
-                let rows = events.page(&filter, page, limit).await?;
-                Ok(rows.into_iter().filter_map(entry).collect())
-            })
+            let rows = read(page, limit);
+            Box::pin(async move { Ok(rows.await?.into_iter().filter_map(entry).collect()) })
         }));
     }
-    let rows = events.page(&filter, page, limit).await?;
-    Ok(ok(api::Logs { logs: rows.into_iter().map(event).collect() }))
+    let rows = read(page, limit).await?;
+    Ok(ok(api::Logs { logs: rows.into_iter().map(|row| show(row).1).collect() }))
 }
 
 /// How many entries are asked for.
-pub(super) fn limit(query: &Query) -> i64 {
+fn limit(query: &Query) -> i64 {
     let asked = query.text("limit").and_then(|limit| limit.parse().ok()).filter(|limit| *limit > 0);
     asked.unwrap_or(ENTRIES_DEFAULT).min(ENTRIES_MAX)
 }
 
 /// Which part of a log is asked for. `None` finds nothing.
-pub(super) fn page(query: &Query) -> Option<Page> {
+fn page(query: &Query) -> Option<Page> {
     if let Some(from) = query.text("from") {
         return from.parse::<Id>().ok().map(Page::After);
     }
@@ -137,10 +154,6 @@ async fn filter(api: &Api, grid: &GridRow, query: &Query) -> Result<EventFilter,
         filter.services = Some(references.services_at(grid.id, &paths).await?);
     }
     Ok(filter)
-}
-
-fn entry(row: EventRow) -> Option<Entry> {
-    Some(Entry { id: row.id, json: encode(&event(row)).ok()? })
 }
 
 fn event(row: EventRow) -> api::Event {
