@@ -57,12 +57,15 @@ impl Chunks {
 
     /// The next chunk that is no sign of life.
     async fn entry(&mut self) -> Result<Value> {
-        loop {
-            let chunk = self.chunk().await?.context("the end")?;
-            if chunk != " " {
-                return Ok(serde_json::from_str(&chunk)?);
+        let entry = async {
+            loop {
+                let chunk = self.chunk().await?.context("the end")?;
+                if chunk != " " {
+                    return Ok(serde_json::from_str(&chunk)?);
+                }
             }
-        }
+        };
+        timeout(PATIENCE, entry).await.context("nothing but signs of life")?
     }
 }
 

@@ -8,7 +8,7 @@ use kontena_testkit::master::Master;
 use kontena_testkit::mongod::shared;
 use kontena_wire::cluster::MasterState;
 use kontena_wire::events::{Event, Happening, Standing};
-use tokio::time::{Instant, timeout};
+use tokio::time::{Instant, timeout, timeout_at};
 
 use crate::process::{acting, start};
 
@@ -62,8 +62,9 @@ impl Follower {
     pub(crate) async fn until(&mut self, wanted: impl Fn(&Happening) -> bool) -> Result<Vec<Happening>> {
         let deadline = Instant::now() + PATIENCE;
         let mut seen = Vec::new();
-        while Instant::now() < deadline {
-            let event = self.next().await?.context("the stream has ended")?;
+        // Comments that keep the stream alive are no events: waiting for one ends by the clock alone.
+        while let Ok(event) = timeout_at(deadline, self.next()).await {
+            let event = event?.context("the stream has ended")?;
             let found = wanted(&event.what);
             seen.push(event.what);
             if found {

@@ -14,6 +14,8 @@ use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message, WebSocketCon
 
 /// For TCP, and for the answer to the upgrade.
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
+/// For the answer to a request: longer than a master may take.
+const ANSWER_LIMIT: Duration = Duration::from_secs(35);
 
 /// Whom to call, and with which headers.
 #[derive(Clone, Debug)]
@@ -177,12 +179,15 @@ impl Connection {
     ) -> Result<Result<rpc::Value, rpc::Fault>> {
         let asked = u64::from(rand::random::<u32>() >> 1) + 1;
         self.send(rpc::Message::Request { id: asked, method: method.to_owned(), params }).await?;
-        loop {
-            if let rpc::Message::Response { id, outcome } = self.expect(Duration::from_secs(35)).await?
-                && id == asked
-            {
-                return Ok(outcome);
+        let answered = async {
+            loop {
+                match self.next().await? {
+                    Ok(rpc::Message::Response { id, outcome }) if id == asked => return Ok(outcome),
+                    Ok(_) => {}
+                    Err((code, reason)) => bail!("closed with {code}: {reason}"),
+                }
             }
-        }
+        };
+        timeout(ANSWER_LIMIT, answered).await.context("no answer in time")?
     }
 }
