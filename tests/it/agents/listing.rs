@@ -53,9 +53,10 @@ async fn every_masters_feed_tells_who_came_and_who_left() -> Result<()> {
     let agent = Agent::start(stage.agent(1));
     let told = |came: bool| {
         move |what: &Happening| match what {
+            // On a slow machine an agent may come and leave more than once.
             Happening::Agents { master, names, came: connected, left, .. } => {
                 let of_it = names.iter().any(|one| one.name == "node-1" && one.came == came);
-                master.name == "only" && of_it && if came { *connected == 1 } else { *left == 1 }
+                master.name == "only" && of_it && if came { *connected >= 1 } else { *left >= 1 }
             }
             _ => false,
         }

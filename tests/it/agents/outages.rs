@@ -16,9 +16,9 @@ use super::{GRID_TOKEN, Stage, address, eventually, grid, knows_another, ready};
 use crate::store::open;
 
 const SOON: Duration = Duration::from_secs(10);
-/// A master that is cut off takes this long to be sure; and longer, if the other one has no answer from a busy
-/// database itself.
-const CUT_OFF: (Duration, Duration) = (Duration::from_secs(9), Duration::from_secs(60));
+/// A master that is cut off takes this long to be sure, counted from its last heartbeat before; and longer, if the
+/// other one has no answer from a busy database itself.
+const CUT_OFF: (Duration, Duration) = (Duration::from_secs(7), Duration::from_secs(120));
 
 #[tokio::test]
 async fn a_master_that_is_cut_off_sends_its_agents_to_those_that_are_not() -> Result<()> {
