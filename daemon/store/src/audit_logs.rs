@@ -1,6 +1,6 @@
 //! `audit_logs`: who changed what.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use kontena_core::id::Id;
 use mongodb::bson::{Bson, Document, doc};
@@ -49,8 +49,8 @@ pub struct AuditRow {
     pub grid: Option<String>,
     /// The grid.
     pub grid_id: Option<Id>,
-    /// The service's name, while it is there.
-    pub service: Option<String>,
+    /// The service.
+    pub service: Option<Id>,
     /// What kind of thing.
     pub resource_type: Option<String>,
     /// How people know it.
@@ -76,7 +76,6 @@ pub struct AuditRow {
 pub struct AuditLogs {
     entries: Table,
     grids: Table,
-    services: Table,
 }
 
 impl Store {
@@ -84,7 +83,7 @@ impl Store {
     #[must_use]
     pub fn audit_logs(&self) -> AuditLogs {
         let table = |name| Table::new(self.database(), name);
-        AuditLogs { entries: table(AUDIT_LOGS), grids: table("grids"), services: table("grid_services") }
+        AuditLogs { entries: table(AUDIT_LOGS), grids: table("grids") }
     }
 }
 
@@ -132,27 +131,20 @@ impl AuditLogs {
     pub async fn newest(&self, grid: Option<Id>, limit: i64) -> Result<Vec<AuditRow>, Failure> {
         let filter = grid.map_or_else(|| doc! {}, |grid| doc! { "grid_id": oid(grid) });
         let rows = self.entries.newest(filter, limit).await?;
-        let distinct = |key: &str| -> Vec<Id> {
-            let mut ids: Vec<Id> = rows.iter().filter_map(|row| row.id(key)).collect();
-            ids.sort_unstable();
-            ids.dedup();
-            ids
-        };
-        let (grid_ids, service_ids) = (distinct("grid_id"), distinct("grid_service_id"));
-        let (grids, services) =
-            futures_util::try_join!(named(&self.grids, grid_ids), named(&self.services, service_ids))?;
-        Ok(rows.iter().map(|row| parse(row, &grids, &services)).collect())
+        let ids: BTreeSet<Id> = rows.iter().filter_map(|row| row.id("grid_id")).collect();
+        let grids = named(&self.grids, ids).await?;
+        Ok(rows.iter().map(|row| parse(row, &grids)).collect())
     }
 }
 
-fn parse(row: &Document, grids: &HashMap<Id, String>, services: &HashMap<Id, String>) -> AuditRow {
+fn parse(row: &Document, grids: &HashMap<Id, String>) -> AuditRow {
     let user = row.get_document("user_identity").ok();
     let grid_id = row.id("grid_id");
     AuditRow {
         time: row.time("created_at").unwrap_or_default(),
         grid: grid_id.and_then(|id| grids.get(&id).cloned()),
         grid_id,
-        service: row.id("grid_service_id").and_then(|id| services.get(&id).cloned()),
+        service: row.id("grid_service_id"),
         resource_type: row.text("resource_type"),
         resource_name: row.text("resource_name"),
         resource_id: row.text("resource_id"),

@@ -16,11 +16,12 @@ use kontena_core::agents::KnownNode;
 use kontena_core::agents::admission::free_number;
 use kontena_core::id::Id;
 use mongodb::bson::oid::ObjectId;
-use mongodb::bson::{Bson, DateTime, Document, doc};
+use mongodb::bson::{Bson, Document, doc};
 
 use crate::client::Store;
 use crate::command::{Failure, integer, is_duplicate, write_each};
 use crate::document::{Read, oid, oids};
+use crate::table::inserting;
 
 pub use details::{MadeNode, NodeDetails};
 pub use overview::NodeSummary;
@@ -29,8 +30,8 @@ pub use sessions::{Ended, Ending, LostNode, NodeOwner, Plug, Session};
 
 pub(crate) const HOST_NODES: &str = "host_nodes";
 
-/// How often a number is sought for a node whose number or name another master gave away meanwhile.
-const CREATE_ROUNDS: usize = 8;
+/// How often a number is sought for a node whose number or name somebody else gave away meanwhile.
+const CREATE_ROUNDS: usize = 64;
 
 /// A node.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -75,8 +76,10 @@ pub struct NewNode {
     pub node_id: Option<String>,
     /// A token of its own.
     pub token: Option<String>,
-    /// The name that it wants; if it is taken, its number is added.
+    /// The name that it wants.
     pub name: String,
+    /// Whether its number may be added to the name, if that is taken.
+    pub yields: bool,
     /// `key=value` or `key`.
     pub labels: Vec<String>,
     /// Of its agent, once it has come.
@@ -88,7 +91,9 @@ pub struct NewNode {
 pub enum CreateFault {
     /// All numbers of the grid are taken.
     Full,
-    /// A node with this node id or token was made meanwhile.
+    /// Another node of the grid has the name, and no other will do.
+    NameTaken,
+    /// There is a node with this node id or token.
     Taken,
     /// Others were faster again and again.
     Contended,
@@ -165,7 +170,7 @@ impl HostNodes {
                 break;
             }
             let mut taken = self.taken(nodes, &open, limit).await?;
-            let mut documents = Vec::new();
+            let mut updates = Vec::new();
             let mut inserted = Vec::new();
             for index in open.drain(..) {
                 let Some(node) = nodes.get(index) else { continue };
@@ -174,21 +179,25 @@ impl HostNodes {
                     set(&mut outcomes, index, Err(CreateFault::Full));
                     continue;
                 };
-                let name = if in_grid.names.contains(&node.name) {
-                    format!("{}-{number}", node.name)
-                } else {
-                    node.name.clone()
+                let name = match in_grid.names.contains(&node.name) {
+                    false => node.name.clone(),
+                    true if node.yields => format!("{}-{number}", node.name),
+                    true => {
+                        set(&mut outcomes, index, Err(CreateFault::NameTaken));
+                        continue;
+                    }
                 };
                 in_grid.numbers.insert(number);
                 in_grid.names.insert(name.clone());
                 let made = ObjectId::new();
-                documents.push(node_document(made, node, number, &name));
+                let fields = inserting(node_document(node, number, &name), doc! {});
+                updates.push(doc! { "q": { "_id": made }, "u": fields, "upsert": true });
                 inserted.push((index, Id::from_bytes(made.bytes())));
             }
-            if documents.is_empty() {
+            if updates.is_empty() {
                 break;
             }
-            let command = doc! { "insert": HOST_NODES, "documents": documents };
+            let command = doc! { "update": HOST_NODES, "updates": updates };
             let (_, faults) = write_each(self.store.database(), command, limit).await?;
             let faults: BTreeMap<usize, (i64, String)> =
                 faults.into_iter().map(|(at, code, message)| (at, (code, message))).collect();
@@ -196,7 +205,10 @@ impl HostNodes {
                 match faults.get(&at) {
                     None => set(&mut outcomes, index, Ok(made)),
                     Some((code, message)) if is_duplicate(*code) => {
-                        let own = message.contains("node_id_1") || message.contains("token_1");
+                        // Names in the message may be anything.
+                        let own = ["index: node_id_1 ", "index: token_1 "]
+                            .iter()
+                            .any(|index| message.contains(index));
                         if own {
                             set(&mut outcomes, index, Err(CreateFault::Taken));
                         } else {
@@ -254,11 +266,10 @@ fn set<T>(outcomes: &mut [T], index: usize, outcome: T) {
 }
 
 /// A node as the original makes it, with its fields in the original's order.
-fn node_document(made: ObjectId, node: &NewNode, number: u8, name: &str) -> Document {
-    let NewNode { grid, node_id, token, name: _, labels, agent_version } = node;
-    let now = DateTime::now();
+fn node_document(node: &NewNode, number: u8, name: &str) -> Document {
+    let NewNode { grid, node_id, token, name: _, yields: _, labels, agent_version } = node;
     let mut document = doc! {
-        "_id": made, "labels": labels, "availability": "active", "latest_stats": {}, "name": name,
+        "labels": labels, "availability": "active", "latest_stats": {}, "name": name,
     };
     // A field of a sparse index is absent rather than null.
     for (key, value) in [("node_id", node_id), ("token", token), ("agent_version", agent_version)] {
@@ -268,7 +279,6 @@ fn node_document(made: ObjectId, node: &NewNode, number: u8, name: &str) -> Docu
     }
     document.extend(doc! {
         "grid_id": oid(*grid), "connected": false, "updated": false, "node_number": i32::from(number),
-        "updated_at": now, "created_at": now,
     });
     document
 }

@@ -64,8 +64,8 @@ pub struct Minute {
     pub cores: f64,
     /// Bytes: used, total, free, active, inactive, cached, buffers.
     pub memory: [f64; 7],
-    /// Bytes: used, total.
-    pub filesystem: [f64; 2],
+    /// Bytes: used, total. None: containers have none of their own.
+    pub filesystem: Option<[f64; 2]>,
     /// Within the grid.
     pub internal: Link,
     /// Beyond it.
@@ -83,6 +83,7 @@ pub struct Link {
 
 const MEMORY: [&str; 7] = ["used", "total", "free", "active", "inactive", "cached", "buffers"];
 const LINK: [&str; 4] = ["rx_bytes", "rx_bytes_per_second", "tx_bytes", "tx_bytes_per_second"];
+const FILESYSTEM: [&str; 2] = ["used", "total"];
 const LINKS: [&str; 2] = ["internal", "external"];
 
 /// The collections.
@@ -144,44 +145,67 @@ impl Statistics {
             Wanted::Service(id) => return self.minutes_of_service(id, from, to).await,
         };
         let matched = doc! { key: oid(id), "created_at": { "$gte": date(from), "$lte": date(to) } };
+        let mut minutes = ByMinute::of("$host_node_id");
         let busy = ["user", "system", "nice"].map(|kind| or_zero(&format!("cpu.{kind}"))).to_vec();
-        let mut of_node = doc! {
-            "_id": {
-                "at": { "$dateTrunc": { "date": "$created_at", "unit": "minute" } }, "node": "$host_node_id",
-            },
-            "cpu": { "$avg": { "$add": busy } },
-            "cores": { "$avg": "$cpu.num_cores" },
-        };
-        let mut together = doc! {
-            "_id": "$_id.at", "cpu": { "$sum": "$cpu" }, "cores": { "$sum": "$cores" },
-        };
-        let mut both = |name: String, value: Bson| {
-            of_node.insert(name.clone(), doc! { "$avg": value });
-            together.insert(name.clone(), doc! { "$sum": format!("${name}") });
-        };
+        minutes.sum_of_means("cpu", doc! { "$add": busy });
+        minutes.sum_of_means("cores", "$cpu.num_cores");
         for kind in MEMORY {
-            both(format!("memory_{kind}"), format!("$memory.{kind}").into());
+            minutes.sum_of_means(&format!("memory_{kind}"), format!("$memory.{kind}"));
         }
-        for kind in ["used", "total"] {
-            both(format!("filesystem_{kind}"), doc! { "$sum": format!("$filesystem.{kind}") }.into());
+        for kind in FILESYSTEM {
+            minutes
+                .sum_of_means(&format!("filesystem_{kind}"), doc! { "$sum": format!("$filesystem.{kind}") });
         }
+        let minute = |row: &Document| {
+            let value = |key: &str| number(row, key).unwrap_or_default();
+            Minute {
+                cores: value("cores"),
+                memory: MEMORY.map(|kind| value(&format!("memory_{kind}"))),
+                filesystem: Some(FILESYSTEM.map(|kind| value(&format!("filesystem_{kind}")))),
+                ..carried(row)
+            }
+        };
+        Ok(self.nodes.aggregate(minutes.pipeline(matched)).await?.iter().map(minute).collect())
+    }
+}
+
+/// Groups measurements by minutes and by what was measured, and then adds up what was measured in one minute.
+struct ByMinute {
+    each: Document,
+    together: Document,
+}
+
+impl ByMinute {
+    /// `source` is the field that tells what was measured. What went over networks is always counted.
+    fn of(source: &str) -> Self {
+        let at = doc! { "$dateTrunc": { "date": "$created_at", "unit": "minute" } };
+        let each = doc! { "_id": { "at": at, "source": source } };
+        let mut minutes = Self { each, together: doc! { "_id": "$_id.at" } };
         for link in LINKS {
             for kind in LINK {
-                both(format!("{link}_{kind}"), format!("$network.{link}.{kind}").into());
+                minutes.sum_of_means(&format!("{link}_{kind}"), format!("$network.{link}.{kind}"));
             }
-        }
-        for link in LINKS {
             let name = format!("{link}_interfaces");
-            of_node.insert(name.clone(), doc! { "$first": format!("$network.{link}.interfaces") });
-            together.insert(name.clone(), doc! { "$first": format!("${name}") });
+            minutes.each.insert(name.clone(), doc! { "$first": format!("$network.{link}.interfaces") });
+            minutes.together.insert(name.clone(), doc! { "$first": format!("${name}") });
         }
-        let pipeline = vec![
+        minutes
+    }
+
+    /// Each counts by its mean, and all are added up.
+    fn sum_of_means(&mut self, name: &str, value: impl Into<Bson>) {
+        self.each.insert(name, doc! { "$avg": value.into() });
+        self.together.insert(name, doc! { "$sum": format!("${name}") });
+    }
+
+    fn pipeline(self, matched: Document) -> Vec<Document> {
+        let Self { each, together } = self;
+        vec![
             doc! { "$match": matched },
-            doc! { "$group": of_node },
+            doc! { "$group": each },
             doc! { "$group": together },
             doc! { "$sort": { "_id": 1 } },
-        ];
-        Ok(self.nodes.aggregate(pipeline).await?.iter().map(minute).collect())
+        ]
     }
 }
 
@@ -201,22 +225,16 @@ fn number(row: &Document, key: &str) -> Option<f64> {
     number.is_finite().then_some(number)
 }
 
-fn minute(row: &Document) -> Minute {
+/// What nodes and containers tell alike.
+fn carried(row: &Document) -> Minute {
     let value = |key: &str| number(row, key).unwrap_or_default();
     let link = |link: &str| Link {
         interfaces: row.texts(&format!("{link}_interfaces")),
         bytes: LINK.map(|kind| value(&format!("{link}_{kind}"))),
     };
     let [internal, external] = LINKS.map(link);
-    Minute {
-        at: row.time("_id").unwrap_or_default(),
-        cpu_used: value("cpu"),
-        cores: value("cores"),
-        memory: MEMORY.map(|kind| value(&format!("memory_{kind}"))),
-        filesystem: ["used", "total"].map(|kind| value(&format!("filesystem_{kind}"))),
-        internal,
-        external,
-    }
+    let at = row.time("_id").unwrap_or_default();
+    Minute { at, cpu_used: value("cpu"), internal, external, ..Minute::default() }
 }
 
 fn measure(stat: &Document) -> Measure {

@@ -17,7 +17,8 @@ use crate::world::{Answer, Request, World};
 
 #[derive(Deserialize)]
 struct Recorded {
-    command: String,
+    /// Seconds since the story began.
+    t: f64,
     calls: Vec<Call>,
 }
 
@@ -60,20 +61,47 @@ struct Chunk {
     body: String,
 }
 
-/// Which commands of a story are played, and how exactly their answers must be the recorded ones.
+/// Which calls of a story are played, and how exactly their answers must be the recorded ones.
 #[derive(Clone, Copy)]
-pub(super) enum Part {
-    /// All of them, exactly.
-    All,
-    /// Those before this one: the database is of a later moment, so that values differ and only the form must be
-    /// the same.
-    Before(&'static str),
-    /// This one and those after it, exactly.
-    From(&'static str),
-    /// All of them, and only the form.
-    Form,
-    /// Those of services without a stack, exactly.
-    Services,
+pub(super) struct Part {
+    from: f64,
+    until: f64,
+    form_only: fn(&Call) -> bool,
+    left_out: fn(&Call) -> bool,
+    /// Leaves of an answer what can be judged.
+    judged: fn(&mut Value),
+}
+
+impl Part {
+    /// Everything but services and stacks, which stories of their own tell of.
+    pub(super) const PLAIN: Self = Self {
+        from: 0.0,
+        until: f64::INFINITY,
+        form_only: |_| false,
+        left_out: is_of_services_or_stacks,
+        judged: |_| (),
+    };
+    /// Everything but stacks, exactly.
+    pub(super) const EXACT: Self = Self { left_out: is_of_stacks, ..Self::PLAIN };
+    /// Everything but stacks, on a database of a later moment: values differ, and only the form must be the same.
+    pub(super) const FORM: Self = Self { form_only: |_| true, ..Self::EXACT };
+    /// Services without a stack, on another host: what it says of itself differs.
+    pub(super) const SERVICES: Self = Self {
+        form_only: is_of_the_host,
+        left_out: is_of_no_service,
+        judged: without_the_rest,
+        ..Self::PLAIN
+    };
+
+    /// What was asked from this second of the story on.
+    pub(super) fn from(self, from: f64) -> Self {
+        Self { from, ..self }
+    }
+
+    /// What was asked before this second of the story.
+    pub(super) fn until(self, until: f64) -> Self {
+        Self { until, ..self }
+    }
 }
 
 /// What was played, and what came out.
@@ -103,40 +131,25 @@ impl Story {
     }
 
     pub(super) async fn play(&mut self, world: &World, name: &str, part: Part) -> Result<()> {
-        self.bindings.form_only(matches!(part, Part::Before(_) | Part::Form));
         let path = Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("fixtures/http/{name}.jsonl"));
         let text = fs::read_to_string(&path).with_context(|| path.display().to_string())?;
-        let mut met = false;
         for line in text.lines() {
-            let recorded: Recorded = serde_json::from_str(line)?;
-            met |= matches!(part, Part::Before(mark) | Part::From(mark) if recorded.command == mark);
-            let wanted = match part {
-                Part::All | Part::Form | Part::Services => true,
-                Part::Before(_) => !met,
-                Part::From(_) => met,
-            };
-            for call in recorded.calls.into_iter().filter(|_| wanted) {
-                let elsewhere = match part {
-                    Part::Services => is_of_no_service(&call),
-                    Part::All | Part::Before(_) | Part::From(_) | Part::Form => {
-                        belongs_elsewhere(&call.request.path)
-                    }
-                };
-                if elsewhere {
-                    continue;
-                }
-                self.call(world, name, &call).await?;
+            let Recorded { t, calls } = serde_json::from_str(line)?;
+            let played = (part.from..part.until).contains(&t);
+            for call in calls.into_iter().filter(|call| played && !(part.left_out)(call)) {
+                self.bindings.form_only((part.form_only)(&call));
+                self.call(world, name, &call, part.judged).await?;
             }
         }
         Ok(())
     }
 
-    async fn call(&mut self, world: &World, story: &str, call: &Call) -> Result<()> {
+    async fn call(&mut self, world: &World, story: &str, call: &Call, judged: fn(&mut Value)) -> Result<()> {
         let Sent { method, path, headers, body } = &call.request;
         let headers = headers.iter().filter(|(name, _)| !OWN_HEADERS.contains(&name.to_lowercase().as_str()));
         let request = Request {
             method: method.parse::<Method>()?,
-            path: self.bindings.apply(path),
+            path: self.bindings.apply(&at_its_time(path, &call.response)),
             token: None,
             headers: headers.map(|(name, value)| (name.clone(), self.bindings.apply(value))).collect(),
             body: self.bindings.apply(body),
@@ -144,7 +157,10 @@ impl Story {
         let differences = match (&call.frames, &call.response.chunks) {
             (Some(frames), _) => converse(world, request, frames).await?,
             (None, Some(chunks)) => self.listen(world, request, chunks).await?,
-            (None, None) => self.compare(&call.response, &finished(world, request, &call.response).await?),
+            (None, None) => {
+                let now = finished(world, request, &call.response).await?;
+                self.compare(&call.response, &now, judged)
+            }
         };
         self.calls += 1;
         if differences.is_empty() {
@@ -171,14 +187,19 @@ impl Story {
         let mut differences = Vec::new();
         let recorded = chunks.first().map_or(" ", |chunk| chunk.body.as_str());
         match (serde_json::from_str::<Value>(recorded), serde_json::from_str::<Value>(&first)) {
-            (Ok(expected), Ok(found)) => self.bindings.unify("", &expected, &found, &mut differences),
+            (Ok(expected), Ok(found)) => self.bindings.unify(
+                ".logs",
+                &Value::Array(vec![expected]),
+                &Value::Array(vec![found]),
+                &mut differences,
+            ),
             _ if recorded == first => {}
             _ => differences.push(format!("chunk {recorded:?} became {first:?}")),
         }
         Ok(differences)
     }
 
-    fn compare(&mut self, recorded: &Received, now: &Answer) -> Vec<String> {
+    fn compare(&mut self, recorded: &Received, now: &Answer, judged: fn(&mut Value)) -> Vec<String> {
         let mut differences = Vec::new();
         if recorded.status != now.status.as_u16() {
             differences.push(format!(
@@ -199,7 +220,11 @@ impl Story {
             }
         }
         match (serde_json::from_str::<Value>(&recorded.body), serde_json::from_str::<Value>(&now.text)) {
-            (Ok(expected), Ok(found)) => self.bindings.unify("", &expected, &found, &mut differences),
+            (Ok(mut expected), Ok(mut found)) => {
+                judged(&mut expected);
+                judged(&mut found);
+                self.bindings.unify("", &expected, &found, &mut differences);
+            }
             _ if recorded.body == now.text => {}
             _ => differences.push(format!("text {:?} became {:?}", recorded.body, now.text)),
         }
@@ -285,9 +310,21 @@ async fn converse(world: &World, request: Request, frames: &[Frame]) -> Result<V
     Ok(differences)
 }
 
-/// Services and stacks are judged by tests of their own.
-fn belongs_elsewhere(path: &str) -> bool {
-    ["/v1/services", "/v1/stacks", "/services", "/stacks"].iter().any(|part| path.contains(part))
+fn is_of_services_or_stacks(call: &Call) -> bool {
+    ["/v1/services", "/services"].iter().any(|part| call.request.path.contains(part)) || is_of_stacks(call)
+}
+
+fn is_of_stacks(call: &Call) -> bool {
+    ["/v1/stacks", "/stacks"].iter().any(|part| call.request.path.contains(part))
+}
+
+/// Metrics are of the last hour, unless they are asked for by time.
+fn at_its_time(path: &str, recorded: &Received) -> String {
+    let body: Value = serde_json::from_str(&recorded.body).unwrap_or(Value::Null);
+    match (path.ends_with("/metrics"), &body["from"], &body["to"]) {
+        (true, Value::String(from), Value::String(to)) => format!("{path}?from={from}&to={to}"),
+        _ => path.to_owned(),
+    }
 }
 
 /// Asks; for a deploy that was finished when it was recorded, until this one is.
@@ -307,13 +344,28 @@ async fn finished(world: &World, request: Request, recorded: &Received) -> Resul
 
 const UNFINISHED: &str = "\"finished_at\":null";
 
-/// What is told of stacks, of containers and of metrics is judged elsewhere, and what a deploy shows while it is under
-/// way is a matter of luck.
+/// What is told of stacks is judged elsewhere, and what a deploy shows while it is under way is a matter of luck.
 fn is_of_no_service(call: &Call) -> bool {
     let Sent { method, path, .. } = &call.request;
-    let elsewhere = ["/shop/", "/containers", "/metrics", "/container_logs?follow", "event_logs"];
-    let reads = method == "GET";
-    (reads && path.starts_with("/v1/grids"))
-        || elsewhere.iter().any(|part| path.contains(part))
-        || (reads && path.contains("/deploys/") && call.response.body.contains(UNFINISHED))
+    let unfinished = path.contains("/deploys/") && call.response.body.contains(UNFINISHED);
+    // Nodes are judged by the stories before.
+    path.contains("/shop/") || path.ends_with("/nodes") || (method == "GET" && unfinished)
+}
+
+/// Without the stack, and without what agents told; of what masters told each message once.
+fn without_the_rest(answer: &mut Value) {
+    if let Some(Value::Array(services)) = answer.get_mut("services") {
+        services.retain(|service| service["id"].as_str().is_none_or(|id| !id.contains("/shop/")));
+    }
+    if let Some(Value::Array(events)) = answer.get_mut("logs") {
+        events.retain(|event| event["type"] == "service:deploy");
+        let message = |event: &Value| event["message"].as_str().map(str::to_owned);
+        events.sort_by_key(message);
+        events.dedup_by_key(|event| message(event));
+    }
+}
+
+/// What engines say of their containers.
+fn is_of_the_host(call: &Call) -> bool {
+    call.request.path.ends_with("/containers")
 }

@@ -44,14 +44,12 @@ impl Bindings {
                     differences.push(format!("{at} has another order: {:?}", order(found)));
                 }
             }
+            (Value::Array(expected), Value::Array(found)) if self.form_only => {
+                self.pair(at, expected, found, differences);
+            }
             (Value::Array(expected), Value::Array(found)) if expected.len() == found.len() => {
                 for (index, (value, other)) in expected.iter().zip(found).enumerate() {
                     self.unify(&format!("{at}[{index}]"), value, other, differences);
-                }
-            }
-            (Value::Array(expected), Value::Array(found)) if self.form_only => {
-                if let (Some(value), Some(other)) = (expected.first(), found.first()) {
-                    self.unify(&format!("{at}[]"), value, other, differences);
                 }
             }
             (expected, found) if self.form_only && is_plain(expected) && is_plain(found) => {}
@@ -69,6 +67,34 @@ impl Bindings {
             }
             (expected, found) if expected == found => {}
             (expected, found) => differences.push(format!("{at}: {expected} became {found}")),
+        }
+    }
+
+    /// Lists of different moments: what is in both must be alike and in the same order, and entries of logs, which
+    /// never change, the same. What is in one alone must at least have the same fields.
+    fn pair(&mut self, at: &str, recorded: &[Value], now: &[Value], differences: &mut Vec<String>) {
+        let mut last = 0;
+        for value in recorded {
+            let Some(identity) = identity(value).map(|identity| self.apply(&identity)) else { continue };
+            let place = now.iter().position(|other| self::identity(other).as_ref() == Some(&identity));
+            let Some((place, other)) = place.and_then(|place| Some((place, now.get(place)?))) else {
+                continue;
+            };
+            // What was made anew meanwhile comes later.
+            let is_same = value["created_at"] == other["created_at"];
+            if is_same && place < last {
+                differences.push(format!("{at} has another order: {identity}"));
+            }
+            last = if is_same { place } else { last };
+            let form_only = std::mem::replace(&mut self.form_only, !at.ends_with(".logs"));
+            self.unify(&format!("{at}[{identity}]"), value, other, differences);
+            self.form_only = form_only;
+        }
+        if let (Some(Value::Object(expected)), Some(Value::Object(found))) = (recorded.first(), now.first()) {
+            let keys = |object: &serde_json::Map<String, Value>| object.keys().cloned().collect::<Vec<_>>();
+            if keys(expected) != keys(found) {
+                differences.push(format!("{at}[] has other fields: {:?}", keys(found)));
+            }
         }
     }
 
@@ -91,6 +117,16 @@ impl Bindings {
         }
         self.known.insert(recorded.to_owned(), now.to_owned());
         true
+    }
+}
+
+/// By what an item of a list is known at another moment.
+fn identity(item: &Value) -> Option<String> {
+    let text = |key: &str| item[key].as_str();
+    match (text("id"), text("created_at").or(text("time")), text("message").or(text("event_name"))) {
+        (Some(id), _, _) => Some(id.to_owned()),
+        (None, Some(at), Some(what)) => Some(format!("{at} {what}")),
+        _ => None,
     }
 }
 

@@ -128,6 +128,7 @@ async fn a_node_token_admits_the_first_that_brings_it_and_nobody_else() -> Resul
         node_id: None,
         token: Some(format!("token-of-{name}-0123456789")),
         name: name.to_owned(),
+        yields: true,
         labels: vec!["made=yes".to_owned()],
         agent_version: None,
     };
@@ -232,6 +233,7 @@ async fn a_node_of_another_grid_is_refused_and_a_full_grid_takes_nobody() -> Res
         node_id: Some(format!("FULL-{number}")),
         token: None,
         name: format!("full-{number}"),
+        yields: true,
         labels: Vec::new(),
         agent_version: None,
     };

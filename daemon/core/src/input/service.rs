@@ -69,9 +69,9 @@ impl ServiceChange {
     /// Reads and judges a request to change a service.
     pub fn read(input: &Map<String, Value>, stateful: bool) -> Result<Self, Invalid> {
         let mut form = Form::new(input);
-        let image = form.optional("image", &text());
+        let mut fields = ServiceFields::read(&mut form, None, false);
+        fields.image = form.optional("image", &text());
         let force = form.optional("force", &boolean()).unwrap_or_default();
-        let fields = ServiceFields::read(&mut form, image, false);
         let change = form.conclude(Some(Self { fields, force }))?;
         let mut faults = change.fields.judge();
         if stateful && change.fields.volumes_from.as_ref().is_some_and(|from| !from.is_empty()) {

@@ -233,7 +233,7 @@ async fn decide(agents: &Agents, applicants: &[Applicant]) -> Result<Vec<Verdict
             }
             Err(CreateFault::Full) => Verdict::Refused(Refusal::grid_full(NODES_MAX)),
             // Made by another master since it was looked for: it will be known at the next try.
-            Err(CreateFault::Taken | CreateFault::Contended) => {
+            Err(CreateFault::NameTaken | CreateFault::Taken | CreateFault::Contended) => {
                 Verdict::Unavailable("this node is being let in by another master".to_owned())
             }
         };
@@ -357,6 +357,7 @@ fn new_node(grid: Id, hello: &Hello) -> NewNode {
         node_id: Some(node_id),
         token: None,
         name: node_name,
+        yields: true,
         labels,
         agent_version: Some(version),
     }

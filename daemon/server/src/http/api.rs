@@ -42,6 +42,9 @@ pub(crate) use resources::Resources;
 pub(super) use token_layer::{bearer, client_address};
 
 use super::{Admission, Api};
+use grids::InGrid;
+use nodes::NodeOfGrid;
+use services::ServiceAt;
 
 /// A route that also answers below its path, as some of the original's do.
 trait Prefix {
@@ -114,8 +117,8 @@ fn grids() -> Router<Api> {
         .route(&below("/event_logs"), get(logs::events))
         .prefix(&below("/audit_log"), get(logs::audit_of_grid))
         .prefix(&below("/container_logs"), get(container_logs::of_grid))
-        .route(&below("/metrics"), get(statistics::metrics_of_grid))
-        .route(&below("/stats"), get(statistics::containers_of_grid))
+        .route(&below("/metrics"), get(statistics::metrics::<InGrid>))
+        .route(&below("/stats"), get(statistics::containers::<InGrid>))
         .route(&below("/stats/containers"), get(statistics::nothing))
         .route(&below("/stats/memory_usage"), get(statistics::nothing))
         .route(&below("/stats/cpu_usage"), get(statistics::nothing))
@@ -132,8 +135,8 @@ fn resources() -> Router<Api> {
             get(nodes::token).put(nodes::set_token).delete(nodes::clear_token),
         )
         .prefix("/v1/nodes/{grid}/{node}/health", get(nodes::health))
-        .prefix("/v1/nodes/{grid}/{node}/stats", get(statistics::containers_of_node))
-        .prefix("/v1/nodes/{grid}/{node}/metrics", get(statistics::metrics_of_node))
+        .prefix("/v1/nodes/{grid}/{node}/stats", get(statistics::containers::<NodeOfGrid>))
+        .prefix("/v1/nodes/{grid}/{node}/metrics", get(statistics::metrics::<NodeOfGrid>))
         .route("/v1/volumes/{grid}", get(volumes::list).post(volumes::create))
         .route("/v1/volumes/{grid}/{volume}", get(volumes::show).delete(volumes::remove))
         .route("/v1/external_registries/{grid}/{name}", get(registries::show).delete(registries::remove))
@@ -177,8 +180,8 @@ fn services() -> Router<Api> {
         .route(&below("/instances"), get(services::instances))
         .route(&below("/instances/{part}"), get(services::show_instance).delete(services::unschedule))
         .route(&below("/containers"), get(services::containers))
-        .route(&below("/stats"), get(services::stats))
-        .route(&below("/metrics"), get(services::metrics))
+        .route(&below("/stats"), get(statistics::containers::<ServiceAt>))
+        .route(&below("/metrics"), get(statistics::metrics::<ServiceAt>))
         .route(&below("/envs"), post(services::add_env))
         .route(&below("/envs/{part}"), delete(services::remove_env))
         .route(&below("/container_logs"), get(services::lines))

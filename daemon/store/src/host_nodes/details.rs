@@ -3,21 +3,16 @@
 use std::collections::HashMap;
 
 use kontena_core::id::Id;
-use kontena_core::input::{NewNode, NodeChange};
+use kontena_core::input::{self, NodeChange};
 use mongodb::bson::{Document, doc};
 use serde_json::{Map, Value};
 
-use super::{HOST_NODES, HostNodes};
+use super::{CreateFault, HOST_NODES, HostNodes, NewNode};
 use crate::command::Failure;
-use crate::document::{Read, oid, whole};
+use crate::document::{Read, oid};
 use crate::service_references::named;
-use crate::table::Table;
+use crate::table::{LIMIT, Table};
 use crate::transaction::{Outcome, Write};
-
-/// The numbers that fit into the last part of an address.
-const NUMBERS: std::ops::RangeInclusive<i64> = 1..=254;
-/// How often a number that somebody else took meanwhile is replaced by the next.
-const NUMBER_TRIES: usize = 64;
 
 /// A node with all that is known of it.
 #[derive(Clone, Debug, PartialEq)]
@@ -99,38 +94,22 @@ impl HostNodes {
     }
 
     /// Announces a node under the lowest free number.
-    pub async fn announce(&self, grid: Id, node: &NewNode, token: &str) -> Result<MadeNode, Failure> {
-        let NewNode { name, token: _, labels } = node;
-        for _ in 0..NUMBER_TRIES {
-            let in_use: Vec<i64> = self.of_grid(grid).await?.iter().map(|node| node.node_number).collect();
-            let Some(number) = NUMBERS.into_iter().find(|number| !in_use.contains(number)) else {
-                return Ok(MadeNode::Full);
-            };
-            let fields = doc! {
-                "labels": labels,
-                "availability": "active",
-                "latest_stats": {},
-                "name": name,
-                "token": token,
-                "grid_id": oid(grid),
-                "connected": false,
-                "updated": false,
-                "node_number": whole(number),
-            };
-            match self.rows().insert(fields).await {
-                Ok(made) => return Ok(MadeNode::Made(Box::new(parse(&made)?))),
-                Err(Failure::Duplicate) if self.named(grid, name).await?.is_some() => {
-                    return Ok(MadeNode::NameTaken);
-                }
-                Err(Failure::Duplicate) if self.rows().one(doc! { "token": token }).await?.is_some() => {
-                    return Ok(MadeNode::TokenTaken);
-                }
-                // Somebody else took the number.
-                Err(Failure::Duplicate) => {}
-                Err(failure) => return Err(failure),
+    pub async fn announce(&self, grid: Id, node: &input::NewNode, token: &str) -> Result<MadeNode, Failure> {
+        let input::NewNode { name, token: _, labels } = node.clone();
+        let (token, yields) = (Some(token.to_owned()), false);
+        let wanted = NewNode { grid, node_id: None, token, name, yields, labels, agent_version: None };
+        match self.create(&[wanted], LIMIT).await?.pop() {
+            Some(Ok(made)) => match self.rows().one(doc! { "_id": oid(made) }).await? {
+                Some(row) => Ok(MadeNode::Made(Box::new(parse(&row)?))),
+                None => Ok(MadeNode::Missing),
+            },
+            Some(Err(CreateFault::Full)) => Ok(MadeNode::Full),
+            Some(Err(CreateFault::NameTaken)) => Ok(MadeNode::NameTaken),
+            Some(Err(CreateFault::Taken)) => Ok(MadeNode::TokenTaken),
+            Some(Err(CreateFault::Contended)) | None => {
+                Err(Failure::unknown("the numbers of the grid's nodes change too fast"))
             }
         }
-        Err(Failure::unknown("the numbers of the grid's nodes change too fast"))
     }
 
     /// Changes what is given. `None` if the node is gone.

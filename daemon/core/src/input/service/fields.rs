@@ -55,40 +55,42 @@ impl ServiceFields {
     /// Reads them. Some are given once and for all when a service is `new`.
     pub(super) fn read(form: &mut Form<'_>, image: Option<String>, new: bool) -> Self {
         let count = integer().within(0, INSTANCES_MAX);
-        let counted = form.optional("container_count", &count);
-        let instances = form.optional("instances", &count).or(counted);
         let entry = text().max(ENV_MAX).matching(|entry| entry.find('=').is_some_and(|at| at > 0));
         let texts = list(text());
+        // Faults are told in this order, which is the original's.
+        let strategy = form.optional("strategy", &text());
+        let instances = form.optional("instances", &count);
+        let counted = form.optional("container_count", &count);
         Self {
             image,
-            instances,
-            strategy: form.optional("strategy", &text()),
+            instances: instances.or(counted),
+            strategy,
             user: form.optional("user", &text()),
-            entrypoint: if new { form.optional("entrypoint", &text()) } else { None },
             cmd: form.optional("cmd", &texts),
+            entrypoint: if new { form.optional("entrypoint", &text()) } else { None },
             env: form.optional("env", &list(entry)),
             secrets: form.optional("secrets", &list(fields(SecretUse::read))),
             certificates: form.optional("certificates", &list(fields(CertificateUse::read))),
             ports: form.optional("ports", &list(fields(PortInput::read))),
             links: form.optional("links", &list(fields(LinkInput::read))),
             affinity: form.optional("affinity", &texts),
+            deploy_opts: form.optional("deploy_opts", &fields(DeployOptions::read)),
             volumes: form.optional("volumes", &texts),
             volumes_from: form.optional("volumes_from", &texts),
-            cap_add: form.optional("cap_add", &texts),
-            cap_drop: form.optional("cap_drop", &texts),
-            devices: form.optional("devices", &texts),
             cpus: form.optional("cpus", &float()),
             cpu_shares: form.optional("cpu_shares", &integer().within(0, 1024)),
             memory: form.optional("memory", &integer()),
             memory_swap: form.optional("memory_swap", &integer()),
             shm_size: form.optional("shm_size", &integer()),
             privileged: form.optional("privileged", &boolean()),
-            read_only: form.optional("read_only", &boolean()),
+            cap_add: form.optional("cap_add", &texts),
+            cap_drop: form.optional("cap_drop", &texts),
             net: form.optional("net", &text().matching(is_net)),
-            pid: if new { form.optional("pid", &text().one_of(&["host"])) } else { None },
-            log_driver: form.optional("log_driver", &text()),
             log_opts: form.optional("log_opts", &text_map()),
-            deploy_opts: form.optional("deploy_opts", &fields(DeployOptions::read)),
+            log_driver: form.optional("log_driver", &text()),
+            devices: form.optional("devices", &texts),
+            pid: if new { form.optional("pid", &text().one_of(&["host"])) } else { None },
+            read_only: form.optional("read_only", &boolean()),
             hooks: form.optional("hooks", &fields(HookInput::read_all)),
             health_check: form.optional("health_check", &fields(HealthCheckInput::read)),
             stop_signal: form.optional("stop_signal", &text().matching(is_signal)),

@@ -93,6 +93,23 @@ pub(super) struct Deed<'a> {
     pub(super) description: Option<String>,
 }
 
+impl<'a> Deed<'a> {
+    /// Something done to a thing of a grid: what, to which kind of thing, and to which.
+    pub(super) fn new(event: &'static str, resource_type: &'static str, id: Id, grid: &'a GridRow) -> Self {
+        Self { event, resource_type, resource_id: Some(id), grid: Some(grid), ..Self::default() }
+    }
+
+    /// How people know the thing.
+    pub(super) fn named(self, name: &'a str) -> Self {
+        Self { resource_name: Some(name), ..self }
+    }
+
+    /// What was sent for it.
+    pub(super) fn said(self, body: &'a str) -> Self {
+        Self { body: Some(body), ..self }
+    }
+}
+
 /// An entry is no place for megabytes.
 fn bounded(body: &str) -> &str {
     const MAX: usize = 64 << 10;

@@ -245,14 +245,6 @@ async fn note(
     grid: &GridRow,
     raw: Option<&str>,
 ) {
-    let deed = Deed {
-        event,
-        resource_type: "Certificate",
-        resource_id: Some(row.id),
-        resource_name: None,
-        grid: Some(grid),
-        body: raw,
-        description: None,
-    };
+    let deed = Deed { body: raw, ..Deed::new(event, "Certificate", row.id, grid) };
     caller.did(api, deed).await;
 }

@@ -53,15 +53,9 @@ impl Found {
     }
 
     pub(super) async fn note(&self, api: &Api, caller: &Caller, event: &'static str, body: &str) {
-        let deed = Deed {
-            event,
-            resource_type: "Container",
-            resource_id: Some(self.container.id),
-            resource_name: Some(&self.container.name),
-            grid: Some(&self.grid),
-            body: Some(body),
-            description: None,
-        };
+        let deed = Deed::new(event, "Container", self.container.id, &self.grid)
+            .named(&self.container.name)
+            .said(body);
         caller.did(api, deed).await;
     }
 }

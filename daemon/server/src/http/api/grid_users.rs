@@ -85,14 +85,6 @@ async fn members(api: &Api, grid: &GridRow) -> Result<api::Users, Refused> {
 }
 
 async fn note(api: &Api, caller: &Caller, event: &'static str, user: Id, grid: &GridRow, raw: &str) {
-    let deed = Deed {
-        event,
-        resource_type: "User",
-        resource_id: Some(user),
-        resource_name: None,
-        grid: Some(grid),
-        body: Some(raw),
-        description: None,
-    };
+    let deed = Deed::new(event, "User", user, grid).said(raw);
     caller.did(api, deed).await;
 }

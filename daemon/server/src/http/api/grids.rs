@@ -73,15 +73,7 @@ pub(super) async fn create(State(api): State<Api>, caller: Caller, submitted: Su
         return Err(Refused::field("user", "Operation not allowed"));
     }
     let grid = make(&api, &caller, &wanted).await?;
-    let deed = Deed {
-        event: "create",
-        resource_type: "Grid",
-        resource_id: Some(grid.id),
-        resource_name: Some(&grid.name),
-        grid: Some(&grid),
-        body: Some(&submitted.raw),
-        description: None,
-    };
+    let deed = Deed::new("create", "Grid", grid.id, &grid).named(&grid.name).said(&submitted.raw);
     caller.did(&api, deed).await;
     Ok(created(body(&grid, GridCounts::default())))
 }
@@ -117,15 +109,7 @@ pub(super) async fn update(
     let changed = api.resources.store.grids().update(grid.id, &change).await?;
     let grid = changed.ok_or_else(Refused::not_found)?;
     grid_changed(&api, grid.id);
-    let deed = Deed {
-        event: "update",
-        resource_type: "Grid",
-        resource_id: Some(grid.id),
-        resource_name: Some(&grid.name),
-        grid: Some(&grid),
-        body: Some(&submitted.raw),
-        description: None,
-    };
+    let deed = Deed::new("update", "Grid", grid.id, &grid).named(&grid.name).said(&submitted.raw);
     let (counts, ()) = tokio::join!(api.resources.counts(grid.id), caller.did(&api, deed));
     Ok(ok(body(&grid, counts?)))
 }
@@ -151,15 +135,7 @@ pub(super) async fn remove(
     if !api.resources.store.grids().remove(grid.id).await? {
         return Err(Refused::not_found());
     }
-    let deed = Deed {
-        event: "delete",
-        resource_type: "Grid",
-        resource_id: Some(grid.id),
-        resource_name: Some(&grid.name),
-        grid: Some(&grid),
-        body: Some(&submitted.raw),
-        description: None,
-    };
+    let deed = Deed::new("delete", "Grid", grid.id, &grid).named(&grid.name).said(&submitted.raw);
     caller.did(&api, deed).await;
     Ok(ok(Nothing {}))
 }

@@ -68,7 +68,7 @@ fn audit_body(row: AuditRow) -> api::Audit {
         time: time(at),
         grid,
         grid_id: grid_id.map(|id| id.to_string()),
-        service: service.unwrap_or_default(),
+        service: service.map(|id| id.to_string()).unwrap_or_default(),
         resource_type,
         resource_name,
         resource_id,

@@ -137,15 +137,7 @@ pub(super) async fn remove(
         return Err(Refused::not_found());
     }
     grid_changed(&api, grid.id);
-    let deed = Deed {
-        event: "remove node",
-        resource_type: "HostNode",
-        resource_id: Some(row.id),
-        resource_name: Some(&row.name),
-        grid: Some(&grid),
-        body: Some(&submitted.raw),
-        description: None,
-    };
+    let deed = Deed::new("remove node", "HostNode", row.id, &grid).named(&row.name).said(&submitted.raw);
     caller.did(&api, deed).await;
     Ok(ok(Nothing {}))
 }

@@ -156,14 +156,6 @@ async fn note(
     grid: &GridRow,
     body: Option<&str>,
 ) {
-    let deed = Deed {
-        event,
-        resource_type: "GridSecret",
-        resource_id: Some(row.id),
-        resource_name: Some(&row.name),
-        grid: Some(grid),
-        body,
-        description: None,
-    };
+    let deed = Deed { body, ..Deed::new(event, "GridSecret", row.id, grid).named(&row.name) };
     caller.did(api, deed).await;
 }

@@ -10,7 +10,7 @@ use axum::response::Response;
 use kontena_core::form::{Form, Invalid, text};
 use kontena_core::id::Id;
 use kontena_core::input::{NewService, ServiceChange};
-use kontena_store::{EventFilter, Failure, GridRow, LineFilter, Resolved, ServiceRow, Unlinked, Wanted};
+use kontena_store::{EventFilter, Failure, GridRow, LineFilter, Resolved, ServiceRow, Unlinked};
 use kontena_wire::agent::outbound;
 use kontena_wire::api;
 use serde::Deserialize;
@@ -22,7 +22,7 @@ use super::containers::Surroundings;
 use super::grids::InGrid;
 use super::refused::{Refused, Reply};
 use super::submitted::{At, Query, Submitted};
-use super::{container_logs, logs, notices, statistics};
+use super::{container_logs, logs, notices};
 use crate::http::Api;
 use body::Shown;
 
@@ -48,14 +48,14 @@ pub(super) struct PartOfService {
 }
 
 /// A service with where it is.
-struct Found {
+pub(super) struct Found {
     grid: GridRow,
     stack: String,
     row: ServiceRow,
 }
 
 impl Found {
-    fn id(&self) -> Id {
+    pub(super) fn id(&self) -> Id {
         self.row.definition.id
     }
 
@@ -70,15 +70,7 @@ impl Found {
     }
 
     async fn note(&self, api: &Api, caller: &Caller, event: &'static str, body: &str) {
-        let deed = Deed {
-            event,
-            resource_type: "GridService",
-            resource_id: Some(self.id()),
-            resource_name: Some(self.name()),
-            grid: Some(&self.grid),
-            body: Some(body),
-            description: None,
-        };
+        let deed = Deed::new(event, "GridService", self.id(), &self.grid).named(self.name()).said(body);
         caller.did(api, deed).await;
     }
 
@@ -92,7 +84,7 @@ impl Found {
     }
 }
 
-async fn find(api: &Api, caller: &Caller, at: &ServiceAt) -> Result<Found, Refused> {
+pub(super) async fn find(api: &Api, caller: &Caller, at: &ServiceAt) -> Result<Found, Refused> {
     let grid = api.resources.grid(caller, &at.grid).await?;
     let stack = stack(api, &grid, &at.stack).await?.ok_or_else(Refused::not_found)?;
     let row = api.resources.store.services().named(grid.id, stack, &at.service).await?;
@@ -322,26 +314,6 @@ pub(super) async fn containers(State(api): State<Api>, caller: Caller, At(at): A
     )?;
     let around = Surroundings::new(&found.grid, &nodes, services);
     Ok(ok(api::Containers { containers: containers.iter().map(|row| around.show(row)).collect() }))
-}
-
-pub(super) async fn stats(
-    State(api): State<Api>,
-    caller: Caller,
-    At(at): At<ServiceAt>,
-    query: Query,
-) -> Reply {
-    let found = find(&api, &caller, &at).await?;
-    statistics::containers(&api, Wanted::Service(found.id()), &query).await
-}
-
-pub(super) async fn metrics(
-    State(api): State<Api>,
-    caller: Caller,
-    At(at): At<ServiceAt>,
-    query: Query,
-) -> Reply {
-    let found = find(&api, &caller, &at).await?;
-    statistics::metrics(&api, Wanted::Service(found.id()), &query).await
 }
 
 pub(super) async fn lines(

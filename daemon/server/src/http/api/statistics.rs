@@ -3,61 +3,46 @@
 use std::cmp::Ordering;
 
 use axum::extract::State;
-use axum::response::Response;
 use kontena_store::{Link, Measure, Minute, Usage, Wanted};
 use kontena_wire::api;
+use serde::de::DeserializeOwned;
 use serde_json::Value;
 
 use super::answer::{offset_time, ok, time};
 use super::caller::Caller;
 use super::grids::InGrid;
 use super::moment::moment;
-use super::nodes::{NodeOfGrid, find};
+use super::nodes::{self, NodeOfGrid};
 use super::refused::{Refused, Reply};
+use super::services::{self, ServiceAt};
 use super::submitted::{At, Query};
 use crate::clock::wall_ms;
 use crate::http::Api;
 
 const HOUR_MS: i64 = 3_600_000;
 
-pub(super) async fn containers_of_grid(
-    State(api): State<Api>,
-    caller: Caller,
-    At(at): At<InGrid>,
-    query: Query,
-) -> Reply {
-    let grid = api.resources.grid(&caller, &at.grid).await?;
-    containers(&api, Wanted::Grid(grid.id), &query).await
+/// What measurements are asked of, as its path names it.
+pub(super) trait Measured: DeserializeOwned + Send + Sync + 'static {
+    /// Finds it, if the caller may see it.
+    fn find(&self, api: &Api, caller: &Caller) -> impl Future<Output = Result<Wanted, Refused>> + Send;
 }
 
-pub(super) async fn containers_of_node(
-    State(api): State<Api>,
-    caller: Caller,
-    At(at): At<NodeOfGrid>,
-    query: Query,
-) -> Reply {
-    let (_, node) = find(&api, &caller, &at).await?;
-    containers(&api, Wanted::Node(node.id), &query).await
+impl Measured for InGrid {
+    async fn find(&self, api: &Api, caller: &Caller) -> Result<Wanted, Refused> {
+        Ok(Wanted::Grid(api.resources.grid(caller, &self.grid).await?.id))
+    }
 }
 
-pub(super) async fn metrics_of_grid(
-    State(api): State<Api>,
-    caller: Caller,
-    At(at): At<InGrid>,
-    query: Query,
-) -> Reply {
-    let grid = api.resources.grid(&caller, &at.grid).await?;
-    metrics(&api, Wanted::Grid(grid.id), &query).await
+impl Measured for NodeOfGrid {
+    async fn find(&self, api: &Api, caller: &Caller) -> Result<Wanted, Refused> {
+        Ok(Wanted::Node(nodes::find(api, caller, self).await?.1.id))
+    }
 }
 
-pub(super) async fn metrics_of_node(
-    State(api): State<Api>,
-    caller: Caller,
-    At(at): At<NodeOfGrid>,
-    query: Query,
-) -> Reply {
-    let (_, node) = find(&api, &caller, &at).await?;
-    metrics(&api, Wanted::Node(node.id), &query).await
+impl Measured for ServiceAt {
+    async fn find(&self, api: &Api, caller: &Caller) -> Result<Wanted, Refused> {
+        Ok(Wanted::Service(services::find(api, caller, self).await?.id()))
+    }
 }
 
 /// Numbers of a kind that nothing has written for years.
@@ -66,7 +51,13 @@ pub(super) async fn nothing(State(api): State<Api>, caller: Caller, At(at): At<I
     Ok(ok(api::ContainerStats { stats: Vec::new() }))
 }
 
-pub(super) async fn containers(api: &Api, of: Wanted, query: &Query) -> Result<Response, Refused> {
+pub(super) async fn containers<T: Measured>(
+    State(api): State<Api>,
+    caller: Caller,
+    At(at): At<T>,
+    query: Query,
+) -> Reply {
+    let of = at.find(&api, &caller).await?;
     let mut usages = api.resources.store.statistics().latest(of).await?;
     let rank = rank_by(query.text("sort").unwrap_or("cpu"));
     // Of those that use the same, the newest first.
@@ -117,8 +108,14 @@ fn cores(mask: Option<&str>) -> i64 {
     last.map_or(1, |last| last.saturating_add(1))
 }
 
-pub(super) async fn metrics(api: &Api, of: Wanted, query: &Query) -> Result<Response, Refused> {
-    let at = |key: &str| match query.text(key) {
+pub(super) async fn metrics<T: Measured>(
+    State(api): State<Api>,
+    caller: Caller,
+    At(at): At<T>,
+    query: Query,
+) -> Reply {
+    let of = at.find(&api, &caller).await?;
+    let given = |key: &str| match query.text(key) {
         None => Ok(None),
         Some(text) => {
             let mut title = key.to_owned();
@@ -126,8 +123,8 @@ pub(super) async fn metrics(api: &Api, of: Wanted, query: &Query) -> Result<Resp
             moment(text).map(Some).ok_or_else(|| Refused::field(key, format!("{title} is invalid")))
         }
     };
-    let to = at("to")?.unwrap_or_else(wall_ms);
-    let from = at("from")?.unwrap_or_else(|| to.saturating_sub(HOUR_MS));
+    let to = given("to")?.unwrap_or_else(wall_ms);
+    let from = given("from")?.unwrap_or_else(|| to.saturating_sub(HOUR_MS));
     let minutes = api.resources.store.statistics().minutes(of, from, to).await?;
     Ok(ok(api::Metrics { from: time(from), to: time(to), stats: minutes.into_iter().map(point).collect() }))
 }
@@ -135,12 +132,12 @@ pub(super) async fn metrics(api: &Api, of: Wanted, query: &Query) -> Result<Resp
 fn point(minute: Minute) -> api::Point {
     let Minute { at, cpu_used, cores, memory, filesystem, internal, external } = minute;
     let [used, total, free, active, inactive, cached, buffers] = memory.map(whole);
-    let [fs_used, fs_total] = filesystem.map(whole);
     api::Point {
         timestamp: offset_time(at),
         cpu: api::PointCpu { used: (cpu_used * 100.0).round() / 100.0, cores: whole(cores) },
         memory: api::PointMemory { used, total, free, active, inactive, cached, buffers },
-        filesystem: Some(api::PointFilesystem { used: fs_used, total: fs_total }),
+        filesystem: filesystem
+            .map(|[used, total]| api::PointFilesystem { used: whole(used), total: whole(total) }),
         network: api::PointNetwork { internal: link(internal), external: link(external) },
     }
 }

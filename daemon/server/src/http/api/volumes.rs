@@ -128,14 +128,6 @@ fn body(
 }
 
 async fn note(api: &Api, caller: &Caller, event: &'static str, row: &VolumeRow, grid: &GridRow, raw: &str) {
-    let deed = Deed {
-        event,
-        resource_type: "Volume",
-        resource_id: Some(row.id),
-        resource_name: Some(&row.name),
-        grid: Some(grid),
-        body: Some(raw),
-        description: None,
-    };
+    let deed = Deed::new(event, "Volume", row.id, grid).named(&row.name).said(raw);
     caller.did(api, deed).await;
 }

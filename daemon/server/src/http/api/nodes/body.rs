@@ -89,7 +89,8 @@ pub(super) fn node(grid: &GridRow, row: &NodeDetails, neighbours: &[Peer<'_>]) -
         id: format!("{}/{}", grid.name, row.name),
         node_id: row.node_id.clone(),
         connected: row.connected,
-        updated: row.updated,
+        // What was told in an earlier session may be out of date.
+        updated: row.connected && row.updated,
         availability: row.availability.clone(),
         created_at: time(row.created_at),
         updated_at: time(row.updated_at),
