@@ -6,14 +6,16 @@ mod audit;
 mod bodies;
 mod bus;
 mod calls;
+mod claimers;
 mod exec;
 mod frozen;
 mod gate;
-mod gather;
+pub(crate) mod gather;
 mod isolation;
 mod keepalive;
 mod limits;
 mod outbound;
+mod pod_notices;
 mod pods;
 mod registry;
 mod retry;
@@ -29,7 +31,10 @@ use std::time::Duration;
 use kontena_core::election::HolderId;
 use kontena_core::id::Id;
 use kontena_core::vault::Vault;
-use kontena_store::{Ended, HostNodes, InstanceRow, PlacedVolume, PodNode, Reported, SavedContainer, Store};
+use kontena_store::{
+    Ended, HostNodes, InstanceRow, NotFound, PlacedVolume, PodNode, Reported, SavedContainer, Session, Store,
+};
+use kontena_wire::agent::PodState;
 use kontena_wire::rpc::Value;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
@@ -72,11 +77,13 @@ struct Shared {
     heard: keepalive::Heard,
     reports: Gather<Reported, ()>,
     containers: Gather<SavedContainer, ()>,
+    states: Gather<(Session, PodState), Result<(), NotFound>>,
     pods: Gather<Id, Vec<InstanceRow>>,
     volumes: Gather<Id, Vec<PlacedVolume>>,
     endings: Gather<Ended, ()>,
     pod_nodes: Gather<Id, PodNode>,
     frozen: frozen::Frozen,
+    claimers: claimers::Claimers,
     watchers: watchers::Watchers,
     telemetry: telemetry::Intake,
     post: bus::Post,
@@ -87,13 +94,15 @@ struct Shared {
     stop: CancellationToken,
 }
 
+type Gathers = Vec<futures_util::future::BoxFuture<'static, ()>>;
+
 /// What the tasks behind [`Agents`] need before they run.
 pub(crate) struct Desks {
     admissions: admissions::Inbox,
     heard: keepalive::Inbox,
     telemetry: telemetry::Inbox,
     post: bus::Inbox,
-    gathers: Vec<futures_util::future::BoxFuture<'static, ()>>,
+    gathers: Gathers,
 }
 
 /// What the tasks of the agents look at.
@@ -123,7 +132,7 @@ impl Agents {
         let (heard, heard_inbox) = keepalive::Heard::new();
         let (telemetry, telemetry_inbox) = telemetry::Intake::new();
         let (post, post_inbox) = bus::Post::new();
-        let mut gathers: Vec<futures_util::future::BoxFuture<'static, ()>> = Vec::new();
+        let mut gathers: Gathers = Vec::new();
         let reports = {
             let nodes = nodes.clone();
             gather::gather(&mut gathers, 200, move |batch: Vec<Reported>| {
@@ -144,6 +153,8 @@ impl Agents {
                 }
             })
         };
+        let states = states(store, &mut gathers);
+        let frozen = frozen::Frozen::new(store, &mut gathers);
         let pods = {
             let instances = store.service_instances();
             gather::gather(&mut gathers, 500, move |batch: Vec<Id>| {
@@ -174,13 +185,7 @@ impl Agents {
                 }
             })
         };
-        let pod_nodes = {
-            let pods = store.pods();
-            gather::gather(&mut gathers, 500, move |batch: Vec<Id>| {
-                let pods = pods.clone();
-                async move { pods.nodes(&batch, LIMIT).await }
-            })
-        };
+        let pod_nodes = pod_nodes(store, &mut gathers);
         let shared = Shared {
             me,
             settings: settings.clone(),
@@ -193,11 +198,13 @@ impl Agents {
             heard,
             reports,
             containers,
+            states,
             pods,
             volumes,
             endings,
             pod_nodes,
-            frozen: frozen::Frozen::default(),
+            frozen,
+            claimers: claimers::Claimers::default(),
             watchers: watchers::Watchers::default(),
             telemetry,
             post,
@@ -236,6 +243,7 @@ impl Agents {
         tasks.spawn(telemetry::work(self.0.store.telemetry(), telemetry, stop.clone()));
         tasks.spawn(ending_with(stop.clone(), isolation::work(self.clone(), surroundings.picture.clone())));
         tasks.spawn(ending_with(stop.clone(), audit::work(self.clone())));
+        tasks.spawn(ending_with(stop.clone(), claimers::work(self.clone())));
         let packets = bus::start(self, streams, post);
         tasks.spawn(ending_with(stop.clone(), bus::work(self.clone(), packets, feed.clone())));
         let telling = arrivals::work(self.clone(), name.to_owned(), feed.clone());
@@ -301,6 +309,22 @@ impl Agents {
         use kontena_wire::agent::outbound;
         [outbound::master_info(&self.0.compat_version), outbound::node_info(node_info)]
     }
+}
+
+fn states(store: &Store, gathers: &mut Gathers) -> Gather<(Session, PodState), Result<(), NotFound>> {
+    let instances = store.service_instances();
+    gather::gather(gathers, 200, move |batch: Vec<(Session, PodState)>| {
+        let instances = instances.clone();
+        async move { instances.set_states(&batch, LIMIT).await }
+    })
+}
+
+fn pod_nodes(store: &Store, gathers: &mut Gathers) -> Gather<Id, PodNode> {
+    let pods = store.pods();
+    gather::gather(gathers, 500, move |batch: Vec<Id>| {
+        let pods = pods.clone();
+        async move { pods.nodes(&batch, LIMIT).await }
+    })
 }
 
 /// A master that is taken out of service sends its agents away, once load balancers have had time to notice.

@@ -4,10 +4,11 @@
 //! and `kontena_store::Deploys` for what keeps an earlier claimer's writes from taking effect.
 
 mod carry;
+mod ledger;
 mod notify;
 mod report;
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -23,6 +24,7 @@ use tokio_util::task::TaskTracker;
 
 use crate::agents::Agents;
 use crate::heartbeat::Picture;
+use ledger::Ledger;
 
 /// How many wakes may wait; what does not fit is found by the next sweep.
 const WAITING: usize = 8192;
@@ -32,6 +34,8 @@ const TOGETHER: usize = 48;
 const SWEEP_EVERY: Duration = Duration::from_secs(10);
 /// After a failure of the database.
 const RETRY: Duration = Duration::from_secs(1);
+/// The limit of each call on the database.
+const LIMIT: Duration = Duration::from_secs(5);
 /// After so many failures in a row the next sweep decides.
 const TRIES: u32 = 60;
 
@@ -51,12 +55,13 @@ impl Deployer {
         (tasks, cancel): (&TaskTracker, &CancellationToken),
     ) -> Self {
         let (wakes, inbox) = mpsc::channel(WAITING);
+        let ledger = Arc::new(Ledger::start(me, store, agents, (tasks, cancel)));
         let desk = Desk {
-            hands: Hands { me, store: store.clone(), agents: agents.clone() },
+            hands: Hands { me, store: store.clone(), agents: agents.clone(), ledger },
             inbox,
             picture: picture.clone(),
             running: HashMap::new(),
-            waiting: VecDeque::new(),
+            waiting: Waiting::default(),
             tasks: JoinSet::new(),
         };
         tasks.spawn(desk.run(cancel.clone()));
@@ -77,6 +82,28 @@ struct Hands {
     me: HolderId,
     store: Store,
     agents: Agents,
+    ledger: Arc<Ledger>,
+}
+
+/// Services whose turn comes, each once.
+#[derive(Default)]
+struct Waiting {
+    order: VecDeque<Id>,
+    known: HashSet<Id>,
+}
+
+impl Waiting {
+    fn push(&mut self, service: Id) {
+        if self.known.insert(service) {
+            self.order.push_back(service);
+        }
+    }
+
+    fn pop(&mut self) -> Option<Id> {
+        let service = self.order.pop_front()?;
+        self.known.remove(&service);
+        Some(service)
+    }
 }
 
 /// The one who hands out deploys.
@@ -85,7 +112,7 @@ struct Desk {
     inbox: mpsc::Receiver<Id>,
     picture: watch::Receiver<Picture>,
     running: HashMap<Id, Arc<Notify>>,
-    waiting: VecDeque<Id>,
+    waiting: Waiting,
     tasks: JoinSet<Id>,
 }
 
@@ -127,7 +154,7 @@ impl Desk {
         if let Some(told) = self.running.remove(&service)
             && told.notified().now_or_never().is_some()
         {
-            self.waiting.push_back(service);
+            self.waiting.push(service);
         }
     }
 
@@ -137,19 +164,17 @@ impl Desk {
     }
 
     fn wake(&mut self, service: Id) {
-        match self.running.get(&service) {
-            Some(told) => told.notify_one(),
-            None if self.waiting.contains(&service) => {}
-            None => {
-                self.waiting.push_back(service);
-                self.fill();
-            }
+        if let Some(told) = self.running.get(&service) {
+            told.notify_one();
+        } else {
+            self.waiting.push(service);
+            self.fill();
         }
     }
 
     fn fill(&mut self) {
         while self.tasks.len() < TOGETHER
-            && let Some(service) = self.waiting.pop_front()
+            && let Some(service) = self.waiting.pop()
         {
             let told = Arc::new(Notify::new());
             self.running.insert(service, Arc::clone(&told));
@@ -186,21 +211,9 @@ impl Desk {
 impl Hands {
     /// Carries out the deploys of a service, one after the other, while they are this master's to carry out.
     async fn work(&self, service: Id, told: &Notify) -> Result<(), Failure> {
-        let deploys = self.store.deploys();
-        while deploys.next(service).await?.is_some() {
-            let (master, seen) = deploys.claimed(service).await?;
-            if master.is_some_and(|master| master != self.me && self.agents.is_alive(master)) {
-                return Ok(());
-            }
-            let Some(claim) = deploys.claim(service, seen, self.me).await? else { return Ok(()) };
-            // What an earlier claimer wrote until then counts.
-            let Some(deploy) = deploys.next(service).await? else {
-                deploys.release(claim).await?;
-                continue;
-            };
+        while let Some((claim, deploy)) = self.ledger.take_up(service).await? {
             if !self.carry_out(claim, deploy, told).await? {
-                tracing::info!(%service, "another master goes on with the deploy");
-                return Ok(());
+                tracing::debug!(%service, "the deploy is another's to go on with, or is over");
             }
         }
         Ok(())

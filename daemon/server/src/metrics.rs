@@ -4,11 +4,12 @@
 mod measured;
 mod process;
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use kontena_store::WriteError;
+use kontena_store::{CommandKind, WriteError};
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -53,6 +54,12 @@ struct InfoLabels {
     version: String,
 }
 
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct CommandLabels {
+    command: String,
+    collection: String,
+}
+
 type Seconds = Gauge<f64, AtomicU64>;
 
 /// What the gauges are read off from.
@@ -65,7 +72,7 @@ pub(crate) struct Sample {
     pub(crate) ready: bool,
     pub(crate) agents: u64,
     pub(crate) round_trip: Option<Duration>,
-    pub(crate) database_commands: u64,
+    pub(crate) database_commands: BTreeMap<CommandKind, u64>,
     /// How many masters are in which state.
     pub(crate) masters: Vec<(&'static str, u64)>,
     pub(crate) duties: Vec<(&'static str, DutyStatus)>,
@@ -177,8 +184,11 @@ fn register_sample(registry: &mut Registry, sample: &Sample) {
         seconds.set(round_trip.as_secs_f64());
         registry.register("database_round_trip_seconds", "Of the last heartbeat", seconds);
     }
-    let commands = Counter::<u64>::default();
-    commands.inc_by(*database_commands);
+    let commands = Family::<CommandLabels, Counter>::default();
+    for ((command, collection), count) in database_commands {
+        let labels = CommandLabels { command: command.clone(), collection: collection.clone() };
+        commands.get_or_create(&labels).inc_by(*count);
+    }
     registry.register("database_commands", "Commands sent to the database", commands);
     let states = Family::<StateLabels, Gauge>::default();
     for (state, count) in masters {

@@ -45,16 +45,22 @@ pub enum PacketKind {
     Announce,
     /// Agents came to the sender or left it.
     Moves,
+    /// Tell agents to look at their pods, and answer which of them were not reached.
+    Pods,
+    /// Agents reported instances of services.
+    Reports,
 }
 
 impl PacketKind {
-    const ALL: [(Self, &'static str); 6] = [
+    const ALL: [(Self, &'static str); 8] = [
         (Self::Request, "request"),
         (Self::Notify, "notify"),
         (Self::Answer, "answer"),
         (Self::Exec, "exec"),
         (Self::Announce, "announce"),
         (Self::Moves, "moves"),
+        (Self::Pods, "pods"),
+        (Self::Reports, "reports"),
     ];
 
     fn name(self) -> &'static str {

@@ -1,9 +1,10 @@
 //! Connections to the database: three clients with different patience, because a busy pool must not delay a
 //! renewal, and a waiting change stream must not occupy a connection that a request needs.
 
+use std::collections::BTreeMap;
 use std::fmt;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use mongodb::bson::doc;
@@ -104,20 +105,45 @@ pub enum ConnectionError {
 
 /// Counts the commands that the driver sends, monitoring not included.
 #[derive(Clone, Debug, Default)]
-pub struct CommandCounter(Arc<AtomicU64>);
+pub struct CommandCounter(Arc<Counts>);
+
+#[derive(Debug, Default)]
+struct Counts {
+    all: AtomicU64,
+    kinds: Mutex<BTreeMap<CommandKind, u64>>,
+}
+
+/// A command's name, and the collection that it is about; no collection if it is about none.
+pub type CommandKind = (String, String);
+
+/// Collections that are counted by name; there are fewer, but a name may come from anywhere.
+const KINDS_MAX: usize = 512;
 
 impl CommandCounter {
     /// How many commands were sent so far.
     #[must_use]
     pub fn count(&self) -> u64 {
-        self.0.load(Ordering::Relaxed)
+        self.0.all.load(Ordering::Relaxed)
+    }
+
+    /// How many of which kind.
+    #[must_use]
+    pub fn kinds(&self) -> BTreeMap<CommandKind, u64> {
+        self.0.kinds.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 
     fn handler(&self) -> EventHandler<CommandEvent> {
-        let count = Arc::clone(&self.0);
+        let counts = Arc::clone(&self.0);
         EventHandler::callback(move |event| {
-            if let CommandEvent::Started(_) = event {
-                count.fetch_add(1, Ordering::Relaxed);
+            if let CommandEvent::Started(started) = event {
+                counts.all.fetch_add(1, Ordering::Relaxed);
+                let name = started.command_name;
+                let about = if name == "getMore" { "collection" } else { name.as_str() };
+                let about = started.command.get_str(about).unwrap_or_default().to_owned();
+                let mut kinds = counts.kinds.lock().unwrap_or_else(PoisonError::into_inner);
+                if kinds.len() < KINDS_MAX {
+                    *kinds.entry((name, about)).or_default() += 1;
+                }
             }
         })
     }

@@ -3,26 +3,29 @@
 //! Whoever claims the deploys of a service raises its epoch and stamps its instances with it. Every batch of writes of
 //! a deploy is a transaction that changes the claim under the own epoch: of an earlier claimer nothing takes effect.
 
+mod claims;
+mod events;
+mod look;
 mod progress;
 
 use std::collections::BTreeMap;
 
-use kontena_core::deploy::{DeployState, Row, StepState};
+use kontena_core::deploy::{DeployState, StepState};
 use kontena_core::election::HolderId;
 use kontena_core::id::Id;
 use mongodb::bson::{Bson, Document, doc};
-use mongodb::options::ReturnDocument;
 use serde_json::{Map, Value};
 
 use crate::client::Store;
-use crate::command::{Failure, write};
+use crate::command::Failure;
 use crate::document::{Read, oid, oids, whole};
 use crate::grid_services::{SERVICES, deploying};
-use crate::service_instances::INSTANCES;
-use crate::table::{LIMIT, Table};
+use crate::table::Table;
 use crate::transaction::{Outcome, Write};
 
-pub use progress::{Begin, InstanceWrite, Progress, VolumePlace};
+pub use events::DeployEvent;
+pub use look::{Seen, Sight, Stand};
+pub use progress::{Begin, DeployBatch, InstanceWrite, Progress, VolumePlace};
 
 pub(crate) const DEPLOYS: &str = "grid_service_deploys";
 pub(crate) const CLAIMS: &str = "deploy_claims";
@@ -95,15 +98,6 @@ pub struct OpenDeploy {
     pub master: Option<HolderId>,
 }
 
-/// Whether a deploy is still to be carried out.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Stand {
-    /// Whether its service shall run.
-    pub wanted: bool,
-    /// Why it is called off.
-    pub cancelled: Option<String>,
-}
-
 /// The collections.
 #[derive(Clone, Debug)]
 pub struct Deploys {
@@ -167,16 +161,16 @@ impl Deploys {
         found.map(|row| parse(row).map(|deploy| (deploy.service, deploy))).collect()
     }
 
-    /// The oldest of a service that is not finished.
-    pub async fn next(&self, service: Id) -> Result<Option<DeployRow>, Failure> {
-        let filter = doc! { "grid_service_id": oid(service), "finished_at": Bson::Null };
-        let rows = self.rows().some(filter, doc! { "created_at": 1, "_id": 1 }, 1).await?;
-        rows.first().map(parse).transpose()
-    }
-
     /// All that are not finished, with who has them in hand.
     pub async fn open(&self) -> Result<Vec<OpenDeploy>, Failure> {
-        let rows = self.rows().all(doc! { "finished_at": Bson::Null }, doc! { "created_at": 1 }).await?;
+        let rows = self
+            .rows()
+            .fields(
+                doc! { "finished_at": Bson::Null },
+                doc! { "created_at": 1 },
+                doc! { "grid_service_id": 1 },
+            )
+            .await?;
         let services: Vec<Id> = rows.iter().filter_map(|row| row.id("grid_service_id")).collect();
         if services.is_empty() {
             return Ok(Vec::new());
@@ -194,116 +188,11 @@ impl Deploys {
         Ok(rows.iter().filter_map(open).collect())
     }
 
-    /// Who has the deploys of a service in hand, and under which epoch.
-    pub async fn claimed(&self, service: Id) -> Result<(Option<HolderId>, i64), Failure> {
-        let claims = Table::new(self.store.database(), CLAIMS);
-        let row = claims.one(doc! { "_id": oid(service) }).await?.unwrap_or_default();
-        Ok((row.text("master").and_then(|master| master.parse().ok()), row.whole("epoch").unwrap_or(0)))
-    }
-
-    /// Claims the deploys of a service that was seen claimed under `seen`, and stamps its instances. `None` if somebody
-    /// else was faster.
-    pub async fn claim(&self, service: Id, seen: i64, me: HolderId) -> Result<Option<Claim>, Failure> {
-        let epoch = seen + 1;
-        let claims = self.store.database().collection::<Document>(CLAIMS);
-        let filter = if seen == 0 {
-            doc! { "_id": oid(service), "epoch": { "$exists": false } }
-        } else {
-            doc! { "_id": oid(service), "epoch": seen }
-        };
-        let change =
-            doc! { "$set": { "epoch": Bson::Int64(epoch), "master": me.to_string() }, "$inc": { "n": 1 } };
-        let made = claims
-            .find_one_and_update(filter, change)
-            .upsert(seen == 0)
-            .return_document(ReturnDocument::After)
-            .max_time(LIMIT)
-            .await;
-        match made.map_err(Failure::from) {
-            Ok(None) | Err(Failure::Duplicate) => return Ok(None),
-            Ok(Some(_)) => {}
-            Err(failure) => return Err(failure),
-        }
-        let stamp = doc! {
-            "q": { "grid_service_id": oid(service) }, "u": { "$set": { "claim_epoch": Bson::Int64(epoch) } },
-            "multi": true,
-        };
-        write(self.store.database(), doc! { "update": INSTANCES, "updates": [stamp] }, LIMIT).await?;
-        Ok(Some(Claim { service, epoch }))
-    }
-
-    /// Gives a claim back. Who finds a deploy after that may claim it.
-    pub async fn release(&self, claim: Claim) -> Result<(), Failure> {
-        let Claim { service, epoch } = claim;
-        let update = doc! {
-            "q": { "_id": oid(service), "epoch": epoch }, "u": { "$set": { "master": Bson::Null } },
-        };
-        write(self.store.database(), doc! { "update": CLAIMS, "updates": [update] }, LIMIT).await.map(drop)
-    }
-
     /// Calls a deploy off: what is under way comes to its end, nothing more is begun. Whether it was not finished.
     pub async fn cancel(&self, service: Id, deploy: Id, why: &str) -> Result<bool, Failure> {
         let filter = doc! { "_id": oid(deploy), "grid_service_id": oid(service), "finished_at": Bson::Null };
         let change = doc! { "$set": { "cancel_reason": why } };
         Ok(self.rows().change(filter, change).await?.is_some())
-    }
-
-    /// The instances of a service, by number. Of two with one number the older counts.
-    pub async fn instances(&self, service: Id) -> Result<BTreeMap<i64, (Id, Row)>, Failure> {
-        let rows = Table::new(self.store.database(), INSTANCES);
-        let rows = rows.all(doc! { "grid_service_id": oid(service) }, doc! { "_id": -1 }).await?;
-        let instance = |row: &Document| {
-            let parsed = Row {
-                node: row.id("host_node_id"),
-                desired_state: row.text("desired_state").unwrap_or_else(|| "initialized".to_owned()),
-                deploy_rev: row.text("deploy_rev"),
-                rev: row.text("rev"),
-                state: row.text("state").unwrap_or_else(|| "initialized".to_owned()),
-                error: row.text("error"),
-            };
-            Some((row.whole("instance_number")?, (row.id("_id")?, parsed)))
-        };
-        Ok(rows.iter().filter_map(instance).collect())
-    }
-
-    /// Whether a deploy is still to be carried out.
-    pub async fn stand(&self, deploy: Id) -> Result<Stand, Failure> {
-        let pipeline = vec![
-            doc! { "$match": { "_id": oid(deploy) } },
-            doc! { "$lookup": { "from": SERVICES, "localField": "grid_service_id", "foreignField": "_id", "as": "of" } },
-            doc! { "$project": { "cancel_reason": 1, "of.state": 1 } },
-        ];
-        let rows = self.rows().aggregate(pipeline).await?;
-        let Some(row) = rows.first() else { return Ok(Stand { wanted: false, cancelled: None }) };
-        let wanted = row.documents("of").iter().any(|row| row.text("state").as_deref() == Some("running"));
-        Ok(Stand { wanted, cancelled: row.text("cancel_reason") })
-    }
-
-    /// Notes what happens to a deploy where the users of its grid read it.
-    pub async fn tell(&self, grid: Id, service: Id, severity: i32, message: &str) -> Result<(), Failure> {
-        let event = doc! {
-            "grid_id": oid(grid), "grid_service_id": oid(service), "msg": message, "severity": severity,
-            "type": "service:deploy", "created_at": mongodb::bson::DateTime::now(),
-        };
-        self.store.database().collection::<Document>("event_logs").insert_one(event).await?;
-        Ok(())
-    }
-
-    /// How long ago a node was last seen and its session, for those of these nodes that exist.
-    pub async fn hosts(&self, nodes: &[Id]) -> Result<BTreeMap<Id, kontena_core::deploy::Host>, Failure> {
-        let collection = self.store.database().collection::<Document>("host_nodes");
-        let filter = doc! { "_id": { "$in": oids(nodes.iter().copied()) } };
-        let found =
-            collection.find(filter).projection(doc! { "connected": 1, "session_epoch": 1 }).max_time(LIMIT);
-        let rows: Vec<Document> = futures_util::TryStreamExt::try_collect(found.await?).await?;
-        let host = |row: &Document| {
-            let connected = row.flag("connected").unwrap_or_default();
-            Some((
-                row.id("_id")?,
-                kontena_core::deploy::Host { connected, epoch: row.whole("session_epoch") },
-            ))
-        };
-        Ok(rows.iter().filter_map(host).collect())
     }
 }
 

@@ -1,6 +1,8 @@
 //! Reading documents that others wrote, of any version: a field may be absent, null, or of a type beside the
 //! usual one.
 
+use std::collections::HashMap;
+
 use kontena_core::id::Id;
 use mongodb::bson::oid::ObjectId;
 use mongodb::bson::{Bson, DateTime, Document};
@@ -14,6 +16,11 @@ pub(crate) fn oid(id: Id) -> ObjectId {
 
 pub(crate) fn oids(ids: impl IntoIterator<Item = Id>) -> Vec<ObjectId> {
     ids.into_iter().map(oid).collect()
+}
+
+/// Documents by their ids.
+pub(crate) fn by_id(rows: Vec<Document>) -> HashMap<Id, Document> {
+    rows.into_iter().filter_map(|row| Some((row.id("_id")?, row))).collect()
 }
 
 /// An id that no document has yet.

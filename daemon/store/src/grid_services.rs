@@ -4,6 +4,8 @@ mod around;
 mod fields;
 mod resolve;
 
+use std::collections::HashMap;
+
 use kontena_core::agents::pod;
 use kontena_core::id::Id;
 use kontena_core::input::{NewService, ServiceChange};
@@ -11,6 +13,7 @@ use mongodb::bson::{Bson, Document, doc};
 
 use crate::client::Store;
 use crate::command::Failure;
+use crate::deploys::CLAIMS;
 use crate::document::{Read, oid, oids, whole};
 use crate::pod_sources::service as definition;
 use crate::service_instances::INSTANCES;
@@ -99,9 +102,11 @@ impl Services {
         self.rows().one(filter).await?.as_ref().map(parse).transpose()
     }
 
-    /// One by its id.
-    pub async fn by_id(&self, service: Id) -> Result<Option<ServiceRow>, Failure> {
-        self.rows().one(doc! { "_id": oid(service) }).await?.as_ref().map(parse).transpose()
+    /// Those of these services that there are. One that is not understood spoils nothing for the others.
+    pub async fn by_ids(&self, services: &[Id]) -> Result<HashMap<Id, Result<ServiceRow, Failure>>, Failure> {
+        let filter = doc! { "_id": { "$in": oids(services.iter().copied()) } };
+        let rows = self.rows().all(filter, doc! {}).await?;
+        Ok(rows.iter().filter_map(|row| Some((row.id("_id")?, parse(row)))).collect())
     }
 
     /// Makes a service; [`Failure::Duplicate`] if its stack has one of that name.
@@ -177,6 +182,12 @@ impl Services {
                 collection: INSTANCES,
                 filter: doc! { "grid_service_id": oid(service) },
                 change: doc! { "$set": { "desired_state": state } },
+            },
+            // Whoever carries out a deploy has looked before; what was decided then must not take effect after this.
+            Write::ChangeAll {
+                collection: CLAIMS,
+                filter: doc! { "_id": oid(service) },
+                change: doc! { "$inc": { "epoch": 1, "n": 1 }, "$set": { "master": Bson::Null } },
             },
         ];
         Ok(self.store.transact(&writes).await? == Outcome::Done)

@@ -58,13 +58,14 @@ pub use audit_logs::{AuditEntry, AuditLogs, AuditRow};
 pub use authorization_requests::{AuthorizationRequests, LoginRequest};
 pub use bus::{Bus, Packet, PacketKind};
 pub use certificates::{AuthorizationRow, CertificateParts, CertificateRow, Certificates};
-pub use client::{CommandCounter, ConnectionError, DatabaseUri, Purpose, Store};
+pub use client::{CommandCounter, CommandKind, ConnectionError, DatabaseUri, Purpose, Store};
 pub use command::Failure;
 pub use configurations::Configurations;
 pub use container_logs::{ContainerLogs, LineFilter, LineRow, ServicePlace};
 pub use containers::{ContainerDetails, Containers, SavedContainer};
 pub use deploys::{
-    Begin, Claim, DeployRow, Deploys, InstanceWrite, OpenDeploy, Progress, Stand, StepRow, VolumePlace,
+    Begin, Claim, DeployBatch, DeployEvent, DeployRow, Deploys, InstanceWrite, OpenDeploy, Progress, Seen,
+    Sight, Stand, StepRow, VolumePlace,
 };
 pub use diagnosis::{Duplicates, Known, MemberFacts, SetFacts};
 pub use effect::Effect;

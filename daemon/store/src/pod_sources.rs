@@ -2,6 +2,7 @@
 //! pod that is left out would be destroyed.
 
 mod gather;
+mod gathered;
 
 use std::collections::HashMap;
 
@@ -14,6 +15,7 @@ use crate::command::{Failure, integer};
 use crate::document::Read;
 use crate::pod_secrets::safe;
 
+pub(crate) use gather::FROZEN;
 pub use gather::{HooksDone, PodNode, Pods};
 
 /// A named volume.

@@ -3,6 +3,7 @@
 
 mod details;
 
+use std::collections::HashSet;
 use std::time::Duration;
 
 use futures_util::TryStreamExt;
@@ -12,7 +13,7 @@ use mongodb::Database;
 use mongodb::bson::{Bson, Document, doc};
 use mongodb::options::{ReadConcern, SelectionCriteria};
 
-use crate::command::{Failure, find_first, integer, write};
+use crate::command::{Failure, find_first, integer, write, write_each};
 use crate::document::{Read, oid, oids};
 use crate::host_nodes::Session;
 
@@ -81,42 +82,42 @@ impl ServiceInstances {
         understood.ok_or_else(|| Failure::unknown("an instance in the database is not understood"))
     }
 
-    /// Takes in what became of an instance, as told in `session`. An older deploy's state changes nothing, nor
-    /// does one that was told in an older session of the node and comes late; a state without a deploy, as agents
-    /// report after their restart, leaves the deploy's alone.
-    pub async fn set_state(
+    /// Takes in what became of instances, each as told in a session. An older deploy's state changes nothing, nor does
+    /// one that was told in an older session of the node and comes late; a state without a deploy, as agents report
+    /// after their restart, leaves the deploy's alone.
+    pub async fn set_states(
         &self,
-        session: Session,
-        state: &PodState,
+        told: &[(Session, PodState)],
         limit: Duration,
-    ) -> Result<Result<(), NotFound>, Failure> {
-        let PodState { service_id, instance_number, rev, state, error } = state;
-        let Ok(service) = service_id.parse::<Id>() else { return Ok(Err(NotFound::Instance)) };
-        let Session { node, epoch } = session;
-        let instance = filter(node, service, *instance_number);
-        // Epochs of different nodes say nothing of each other.
-        let not_newer =
-            vec![doc! { "told_by.node": { "$ne": oid(node) } }, doc! { "told_by.epoch": { "$lte": epoch } }];
-        let mut wanted = vec![instance.clone(), doc! { "$or": not_newer }];
-        let mut set =
-            doc! { "state": state, "error": error, "told_by": { "node": oid(node), "epoch": epoch } };
-        match rev {
-            Some(rev) => {
-                let newer = vec![doc! { "rev": Bson::Null }, doc! { "rev": { "$lte": rev } }];
-                wanted.push(doc! { "$or": newer });
-                set.insert("rev", rev);
-            }
-            None => {
-                set.remove("error");
-            }
+    ) -> Result<Vec<Result<(), NotFound>>, Failure> {
+        let updates: Vec<Document> = told.iter().filter_map(state_statement).collect();
+        if updates.is_empty() {
+            return Ok(vec![Err(NotFound::Instance); told.len()]);
         }
-        let update = doc! { "q": { "$and": wanted }, "u": { "$set": set } };
-        let matched = write(&self.database, doc! { "update": INSTANCES, "updates": [update] }, limit).await?;
-        if matched > 0 || self.exists(instance, limit).await? {
-            Ok(Ok(()))
-        } else {
-            Ok(Err(NotFound::Instance))
+        let every = updates.len() == told.len();
+        let expected = i64::try_from(updates.len()).unwrap_or(i64::MAX);
+        let update = doc! { "update": INSTANCES, "updates": updates };
+        let (matched, faults) = write_each(&self.database, update, limit).await?;
+        if let Some((_, _, fault)) = faults.into_iter().next() {
+            return Err(Failure::unknown(fault));
         }
+        if every && matched == expected {
+            return Ok(vec![Ok(()); told.len()]);
+        }
+        let meant: Vec<Document> = told.iter().filter_map(meant).collect();
+        let fields = doc! { "host_node_id": 1, "grid_service_id": 1, "instance_number": 1 };
+        let collection = self.database.collection::<Document>(INSTANCES);
+        let rows = collection.find(doc! { "$or": meant }).projection(fields).max_time(limit).await?;
+        let rows: Vec<Document> = rows.try_collect().await?;
+        let there = |row: &Document| {
+            Some((row.id("host_node_id")?, row.id("grid_service_id")?, integer(row, "instance_number")?))
+        };
+        let there: HashSet<(Id, Id, i64)> = rows.iter().filter_map(there).collect();
+        let found = |(session, state): &(Session, PodState)| {
+            let key = (session.node, state.service_id.parse().ok()?, state.instance_number);
+            there.contains(&key).then_some(())
+        };
+        Ok(told.iter().map(|told| found(told).ok_or(NotFound::Instance)).collect())
     }
 
     /// Notes that a hook that runs once has run for an instance.
@@ -173,6 +174,29 @@ pub(crate) fn seen(session: Session, (service, number): (Id, i64), running: bool
     ];
     wanted.insert("$or", not_in_this);
     doc! { "q": wanted, "u": { "$set": { "state": state } } }
+}
+
+fn meant((session, state): &(Session, PodState)) -> Option<Document> {
+    Some(filter(session.node, state.service_id.parse().ok()?, state.instance_number))
+}
+
+fn state_statement(told: &(Session, PodState)) -> Option<Document> {
+    let (Session { node, epoch }, PodState { service_id: _, instance_number: _, rev, state, error }) = told;
+    // Epochs of different nodes say nothing of each other.
+    let not_newer =
+        vec![doc! { "told_by.node": { "$ne": oid(*node) } }, doc! { "told_by.epoch": { "$lte": epoch } }];
+    let mut wanted = vec![meant(told)?, doc! { "$or": not_newer }];
+    let mut set = doc! { "state": state, "error": error, "told_by": { "node": oid(*node), "epoch": epoch } };
+    match rev {
+        Some(rev) => {
+            wanted.push(doc! { "$or": [{ "rev": Bson::Null }, { "rev": { "$lte": rev } }] });
+            set.insert("rev", rev);
+        }
+        None => {
+            set.remove("error");
+        }
+    }
+    Some(doc! { "q": { "$and": wanted }, "u": { "$set": set } })
 }
 
 fn filter(node: Id, service: Id, number: i64) -> Document {

@@ -45,6 +45,17 @@ impl Table {
         Ok(found.try_collect().await?)
     }
 
+    /// Some fields of all that the filter finds. `sort` may be empty.
+    pub(crate) async fn fields(
+        &self,
+        filter: Document,
+        sort: Document,
+        fields: Document,
+    ) -> Result<Vec<Document>, Failure> {
+        let found = self.collection.find(filter).sort(sort).projection(fields).max_time(LIMIT).await?;
+        Ok(found.try_collect().await?)
+    }
+
     /// The newest `limit`, oldest first.
     pub(crate) async fn newest(&self, filter: Document, limit: i64) -> Result<Vec<Document>, Failure> {
         let mut rows = self.some(filter, doc! { "_id": -1 }, limit).await?;

@@ -62,6 +62,12 @@ impl Store {
         self.attempt(&mut session, writes).await
     }
 
+    /// The same with one try, for what can be done otherwise.
+    pub(crate) async fn attempt_once(&self, writes: &[Write]) -> Result<Outcome, Failure> {
+        let mut session = self.client().start_session().await?;
+        self.attempt(&mut session, writes).await
+    }
+
     async fn attempt(&self, session: &mut ClientSession, writes: &[Write]) -> Result<Outcome, Failure> {
         session.start_transaction().await?;
         for write in writes {

@@ -4,7 +4,9 @@ use anyhow::{Context, Result, ensure};
 use kontena_core::deploy::Revision;
 use kontena_core::election::HolderId;
 use kontena_core::id::Id;
-use kontena_store::{CommandCounter, DatabaseUri, InstanceWrite, Progress, Purpose, Store};
+use kontena_store::{
+    Claim, CommandCounter, DatabaseUri, DeployBatch, InstanceWrite, Progress, Purpose, Store,
+};
 use secrecy::SecretString;
 use serde_json::json;
 
@@ -49,9 +51,13 @@ async fn an_older_epoch_writes_nothing_and_two_of_one_epoch_are_impossible() -> 
     let progress = Progress { instances: vec![instance], ..Progress::default() };
     let before = town.rows("grid_service_instances").await?;
     let deploy = Id::from_bytes(deploy.bytes());
-    ensure!(!deploys.commit(first, deploy, &progress).await?, "an older epoch wrote");
+    let commit = async |claim: Claim| {
+        let batch = DeployBatch { claim, deploy, progress: progress.clone() };
+        deploys.commit(&[batch]).await.pop().context("no outcome")
+    };
+    ensure!(!commit(first).await??, "an older epoch wrote");
     ensure!(town.rows("grid_service_instances").await? == before, "an older epoch wrote");
-    ensure!(deploys.commit(second, deploy, &progress).await?, "the newest epoch did not write");
+    ensure!(commit(second).await??, "the newest epoch did not write");
     ensure!(deploys.instances(service).await?[&number].1.desired_state == "stopped");
     Ok(())
 }

@@ -1,5 +1,6 @@
 //! Placing and deploying many services: the planner alone, then the whole way to agents and back.
 
+mod cost;
 mod planner;
 
 use std::time::Duration;
@@ -17,11 +18,11 @@ use secrecy::SecretString;
 use serde_json::{Value, json};
 use tokio::time::{Instant, sleep};
 
-use crate::clock;
 use crate::grids::Grids;
 use crate::report::Report;
 use crate::rig::{DATABASE, PATIENCE, Plan, Rig};
-use crate::trace::Life;
+
+use cost::Cost;
 
 const CODE: &str = "the-code-of-the-lab";
 /// How many clients ask for deploys at once.
@@ -94,7 +95,7 @@ async fn deploy(arguments: &Schedule, report: &mut Report) -> Result<()> {
     let paths = make(&rig, tokens.len(), *services, *instances).await?;
     eprintln!("{nodes} nodes are online, {} services are there", paths.len());
 
-    let (from, started) = (clock::now(), Instant::now());
+    let (before, started) = (Cost::so_far(&rig).await?, Instant::now());
     let asked = stream::iter(paths.iter().enumerate().map(|(number, path)| clients.deploy(number, path)));
     asked.buffer_unordered(CLIENTS).try_collect::<Vec<()>>().await?;
     let finished = doc! { "finished_at": { "$type": "date" } };
@@ -102,18 +103,13 @@ async fn deploy(arguments: &Schedule, report: &mut Report) -> Result<()> {
         ensure!(started.elapsed() < WITHIN, "not all deploys have ended");
         sleep(Duration::from_millis(100)).await;
     }
-    let (until, seconds) = (clock::now(), started.elapsed().as_secs_f64());
+    let seconds = started.elapsed().as_secs_f64();
     let total = f64::from(u32::try_from(services * instances)?);
     report.sample("deployed_per_s", total / seconds);
-    // The last heartbeat that tells of commands comes a moment later.
-    sleep(Duration::from_secs(2)).await;
-    let mut commands = 0.0;
-    for place in &rig.places {
-        let lives = Life::read(&place.master.trace_file(), &[])?;
-        let rate = lives.first().and_then(|life| life.commands_per_second(from, until));
-        commands += rate.context("a master recorded no commands")? * seconds;
+    Cost::so_far(&rig).await?.report(&before, total, report);
+    for peak in cost::peaks(&rig)? {
+        report.sample("peak_rss_mib", peak);
     }
-    report.sample("commands_per_instance", commands / total);
     let failed = doc! { "_deploy_state": { "$ne": "success" } };
     report.violations("failed_deploys", grids.count("grid_service_deploys", failed).await?);
     let running =

@@ -14,11 +14,12 @@ use kontena_store::{Bus, Packet, PacketKind, Store};
 use kontena_wire::agent::outbound::Outbound;
 use kontena_wire::rpc::{self, Fault, Value, loose};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
 use super::limits::ANSWER_WITHIN;
 use super::outbound::{CallError, notify_here, request_here};
 use super::retry::until_done;
-use super::{Agents, LIMIT, arrivals};
+use super::{Agents, LIMIT, arrivals, claimers, pod_notices};
 use crate::feed::Feed;
 
 /// How many messages may wait to be sent, and to be taken in.
@@ -29,6 +30,8 @@ const TOGETHER: usize = 500;
 const TOGETHER_BYTES: usize = 8 << 20;
 /// Larger messages go in pieces.
 const PIECE: usize = 1 << 20;
+/// How an agent is told of its pods: who says so waits for its reports.
+const POD_NOTICE: &str = "/service_pods/notify_update";
 /// How often it is looked whether a master that owes an answer is gone.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// Pieces of messages that never became whole are forgotten beyond this number.
@@ -127,14 +130,24 @@ pub(super) async fn request(
     call: Outbound,
     exec: Option<u64>,
 ) -> Result<Value, CallError> {
+    let within = call.answer_within;
+    exchange(agents, owner, (PacketKind::Request, request_body(node, call, exec)), within).await
+}
+
+/// Sends a message to another master and waits for its answer.
+pub(super) async fn exchange(
+    agents: &Agents,
+    owner: HolderId,
+    (kind, body): (PacketKind, Vec<u8>),
+    within: Duration,
+) -> Result<Value, CallError> {
     let post = &agents.0.post;
-    let (within, about) = (call.answer_within, post.fresh());
+    let about = post.fresh();
     let (reply, outcome) = oneshot::channel();
     post.owed().insert(about, Owed { owner, reply });
     let _waiting = Waiting { post, about };
-    let body = request_body(node, call, exec);
     let exchange = async {
-        post.send(agents.0.me, owner, PacketKind::Request, about, body).await;
+        post.send(agents.0.me, owner, kind, about, body).await;
         outcome.await
     };
     match tokio::time::timeout(within, exchange).await {
@@ -229,6 +242,9 @@ async fn take_in(agents: &Agents, packet: Packet, feed: &Feed) {
             let Some((node, call, exec)) = parse_request(&payload) else {
                 return tracing::warn!("a request from another master is not understood");
             };
+            if call.method == POD_NOTICE {
+                agents.0.claimers.asked(node, from, Instant::now());
+            }
             let agents = agents.clone();
             agents.clone().0.tasks.spawn(async move {
                 let outcome = answer(&agents, node, call, exec.map(|exec| (from, exec))).await;
@@ -255,6 +271,19 @@ async fn take_in(agents: &Agents, packet: Packet, feed: &Feed) {
                 let _heard = owed.reply.send(outcome);
             }
         }
+        PacketKind::Pods => {
+            let agents = agents.clone();
+            agents.clone().0.tasks.spawn(async move {
+                if let Some(outcome) = pod_notices::told(&agents, from, &payload).await {
+                    agents
+                        .0
+                        .post
+                        .send(agents.0.me, from, PacketKind::Answer, about, answer_body(outcome))
+                        .await;
+                }
+            });
+        }
+        PacketKind::Reports => claimers::told(agents, &payload),
         PacketKind::Moves => arrivals::told(feed, from.to_string(), &payload),
         PacketKind::Exec => agents.0.execs.told(about, &payload),
         PacketKind::Announce => {
@@ -266,7 +295,7 @@ async fn take_in(agents: &Agents, packet: Packet, feed: &Feed) {
     }
 }
 
-async fn answer(
+pub(super) async fn answer(
     agents: &Agents,
     node: Id,
     call: Outbound,
@@ -316,6 +345,10 @@ fn request_body(node: Id, call: Outbound, exec: Option<u64>) -> Vec<u8> {
     ]))
 }
 
+pub(super) fn node_id(value: &Value) -> Option<Id> {
+    Some(Id::from_bytes(<[u8; 12]>::try_from(loose::bytes(value)?).ok()?))
+}
+
 pub(super) fn notify_body(node: Id, call: Outbound) -> Vec<u8> {
     request_body(node, call, None)
 }
@@ -323,14 +356,14 @@ pub(super) fn notify_body(node: Id, call: Outbound) -> Vec<u8> {
 fn parse_request(payload: &[u8]) -> Option<(Id, Outbound, Option<u64>)> {
     let Value::Array(parts) = rpc::decode(payload).ok()? else { return None };
     let [node, method, Value::Array(params), millis, exec] = parts.as_slice() else { return None };
-    let node = Id::from_bytes(<[u8; 12]>::try_from(loose::bytes(node)?).ok()?);
+    let node = node_id(node)?;
     let method = loose::text(method)?;
     let method = METHODS.into_iter().find(|known| *known == method)?;
     let answer_within = Duration::from_millis(millis.as_u64()?);
     Some((node, Outbound { method, params: params.clone(), answer_within }, exec.as_u64()))
 }
 
-fn answer_body(outcome: Result<Value, CallError>) -> Vec<u8> {
+pub(super) fn answer_body(outcome: Result<Value, CallError>) -> Vec<u8> {
     let (kind, detail) = match outcome {
         Ok(result) => ("ok", result),
         Err(CallError::Fault(Fault { code, message })) => {
@@ -345,7 +378,7 @@ fn answer_body(outcome: Result<Value, CallError>) -> Vec<u8> {
     rpc::encode(&Value::Array(vec![kind.into(), detail]))
 }
 
-fn parse_answer(payload: &[u8]) -> Option<Result<Value, CallError>> {
+pub(super) fn parse_answer(payload: &[u8]) -> Option<Result<Value, CallError>> {
     let Value::Array(mut parts) = rpc::decode(payload).ok()? else { return None };
     let detail = parts.pop()?;
     let kind = loose::text(parts.first()?)?.into_owned();

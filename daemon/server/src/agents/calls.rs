@@ -167,10 +167,13 @@ async fn outcome_of(agents: &Agents, handle: &Handle, call: Call) -> Result<Valu
             Ok(bodies::volumes(&rows))
         }
         Call::SetPodState { node: _, state } => {
-            let instances = store.service_instances();
-            let session = handle.session();
-            let done = until_done(STATE_WITHIN, || instances.set_state(session, &state, LIMIT)).await;
-            agents.0.watchers.reported(&state.service_id);
+            let service = state.service_id.parse::<Id>();
+            let told = (handle.session(), state);
+            let done = until_done(STATE_WITHIN, || agents.0.states.ask(told.clone())).await;
+            if let Ok(service) = service {
+                agents.0.watchers.reported(service, 1);
+                agents.0.claimers.reported(node, service, Instant::now());
+            }
             found(done.map_err(unavailable)?)
         }
         Call::MarkHook { node: _, mark } => {

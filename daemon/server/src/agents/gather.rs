@@ -24,13 +24,13 @@ const TOGETHER: usize = 2;
 type Reply<O> = oneshot::Sender<Result<O, Failure>>;
 
 /// Where items are handed in.
-pub(super) struct Gather<I, O> {
+pub(crate) struct Gather<I, O> {
     jobs: mpsc::Sender<(I, Reply<O>)>,
 }
 
 impl<I, O> Gather<I, O> {
     /// Waits until the item's batch is done.
-    pub(super) async fn ask(&self, item: I) -> Result<O, Failure> {
+    pub(crate) async fn ask(&self, item: I) -> Result<O, Failure> {
         let closed = || Failure::Unknown {
             message: "this master is stopping".to_owned(),
             transient: false,
@@ -44,7 +44,7 @@ impl<I, O> Gather<I, O> {
 
 /// A gatherer of at most `most` items a batch; the task that carries them out is added to `tasks`. Carrying out
 /// an item twice must be the same as once.
-pub(super) fn gather<I, O, F, Fut>(
+pub(crate) fn gather<I, O, F, Fut>(
     tasks: &mut Vec<BoxFuture<'static, ()>>,
     most: usize,
     flush: F,
@@ -104,7 +104,7 @@ fn lost() -> Failure {
 }
 
 /// Rows sorted by the keys that asked for them, in the order of the keys.
-pub(super) fn by_key<K: Copy + Eq + Hash, R: Clone>(
+pub(crate) fn by_key<K: Copy + Eq + Hash, R: Clone>(
     keys: &[K],
     rows: Vec<R>,
     key_of: impl Fn(&R) -> K,

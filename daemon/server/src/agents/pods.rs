@@ -26,7 +26,7 @@ pub(super) async fn list(agents: &Agents, node: Id) -> Result<Value, Fault> {
     let mut pods = Vec::new();
     if !rows.is_empty() {
         let place = agents.0.pod_nodes.ask(node).await.map_err(unavailable)?;
-        let frozen = agents.0.frozen.of(store, &rows).await.map_err(unavailable)?;
+        let frozen = agents.0.frozen.of(&rows).await.map_err(unavailable)?;
         let unfrozen: Vec<Id> =
             rows.iter().filter(|row| row.frozen.is_none()).map(|row| row.service).collect();
         let current = match (place.grid, unfrozen.is_empty()) {

@@ -1,32 +1,37 @@
 //! Who waits for reports of the instances of a service.
 
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Mutex, PoisonError};
 
 use kontena_core::id::Id;
-use tokio::sync::Notify;
+use tokio::sync::watch;
 
 use super::Agents;
 
-/// By service.
+/// By service: how many reports came.
 #[derive(Default)]
-pub(super) struct Watchers(Mutex<HashMap<Id, Arc<Notify>>>);
+pub(super) struct Watchers(Mutex<HashMap<Id, watch::Sender<usize>>>);
 
 impl Watchers {
-    fn all(&self) -> std::sync::MutexGuard<'_, HashMap<Id, Arc<Notify>>> {
+    fn all(&self) -> std::sync::MutexGuard<'_, HashMap<Id, watch::Sender<usize>>> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// At most one waits for a service: whoever carries out its deploy.
     pub(super) fn watch(&self, agents: Agents, service: Id) -> Watch {
-        let told = Arc::clone(self.all().entry(service).or_default());
-        Watch { agents, service, told }
+        let (sender, reports) = watch::channel(0);
+        self.all().insert(service, sender);
+        Watch { agents, service, reports, seen: 0 }
     }
 
-    /// An instance of a service was reported.
-    pub(super) fn reported(&self, service: &str) {
-        if let Some(told) = service.parse().ok().and_then(|service: Id| self.all().get(&service).cloned()) {
-            told.notify_one();
+    /// So many instances of a service were reported. Whether somebody waits for that here.
+    pub(super) fn reported(&self, service: Id, count: usize) -> bool {
+        match self.all().get(&service) {
+            Some(reports) => {
+                reports.send_modify(|all| *all += count);
+                true
+            }
+            None => false,
         }
     }
 }
@@ -35,13 +40,23 @@ impl Watchers {
 pub(crate) struct Watch {
     agents: Agents,
     service: Id,
-    told: Arc<Notify>,
+    reports: watch::Receiver<usize>,
+    seen: usize,
 }
 
 impl Watch {
-    /// Until an instance is reported; at once if that happened since the last time.
-    pub(crate) async fn reported(&self) {
-        self.told.notified().await;
+    /// What is reported from now on counts; for all before it is looked now.
+    pub(crate) fn look(&mut self) {
+        self.seen = *self.reports.borrow_and_update();
+    }
+
+    /// Until so many instances were reported since the last look.
+    pub(crate) async fn reported(&mut self, count: usize) {
+        let wanted = self.seen + count;
+        if self.reports.wait_for(|reports| *reports >= wanted).await.is_err() {
+            // Nobody reports any more.
+            std::future::pending::<()>().await;
+        }
     }
 }
 

@@ -5,27 +5,25 @@ use std::time::Duration;
 
 use kontena_core::clock::Clock;
 use kontena_core::deploy::{
-    Act, DeployState, Host, Patience, Place, Planned, Revision, Row, Step, StepState, View, decide,
-    parallelism,
+    Act, DeployState, Patience, Place, Planned, Revision, Row, Step, StepState, View, decide, parallelism,
 };
 use kontena_core::id::Id;
-use kontena_core::scheduler::{NamedVolume, plan};
+use kontena_core::scheduler::{NamedVolume, Placement, plan};
 use kontena_store::{
-    Begin, Claim, DeployRow, Failure, InstanceWrite, Packet, Progress, ServiceRow, StepRow, VolumePlace,
+    Begin, Claim, DeployBatch, DeployEvent, DeployRow, Failure, InstanceWrite, Packet, Progress, Scene, Seen,
+    ServiceRow, Sight, StepRow, VolumePlace,
 };
 use tokio::sync::Notify;
 
-use super::Hands;
 use super::notify::Notifier;
 use super::report::report;
+use super::{Hands, LIMIT};
 use crate::clock::{SystemClock, wall_ms};
 
 /// After a report others often follow at once: they are taken together.
 const TOGETHER: Duration = Duration::from_millis(50);
-/// Between two looks while something is waited for: reports to other masters are not heard here.
-const LOOK: Duration = Duration::from_millis(500);
-/// For a call that freezes or thaws.
-const LIMIT: Duration = Duration::from_secs(5);
+/// The same on a database that is slow, since so many ask it: the more come, the more go together.
+const TOGETHER_MAX: Duration = Duration::from_millis(500);
 
 const INFO: i32 = 1;
 const WARN: i32 = 2;
@@ -45,14 +43,10 @@ struct Work<'a> {
     /// Since when each instance is where it is, as far as this master saw.
     since: HashMap<i64, Duration>,
     notifier: Notifier,
-}
-
-/// What a look at the database showed.
-struct Look {
-    rows: BTreeMap<i64, (Id, Row)>,
-    hosts: BTreeMap<Id, Host>,
-    wanted: bool,
-    cancelled: Option<String>,
+    /// Where instances are that were not begun, as far as was seen.
+    left: BTreeSet<Id>,
+    /// How long the last batch of writes took.
+    took: Duration,
 }
 
 impl Hands {
@@ -63,21 +57,25 @@ impl Hands {
         row: DeployRow,
         told: &Notify,
     ) -> Result<bool, Failure> {
-        let deploys = self.store.deploys();
-        let Some(service) = self.store.services().by_id(claim.service).await? else { return Ok(false) };
-        let scene = self.store.scenes().of(&service).await?;
-        let path = format!("{}/{}/{}", scene.grid_name, scene.service.stack, scene.service.name);
+        let Some(surroundings) = self.ledger.surroundings(claim.service).await? else {
+            return self.end(claim, row.id, "service is gone").await;
+        };
+        let (service, scene) = match surroundings {
+            Ok(surroundings) => surroundings,
+            Err(failure) => return self.end(claim, row.id, &aborted(&failure)).await,
+        };
+        let Scene { grid, service: asked, volumes, grid_name, node_names } = scene;
+        let path = format!("{grid_name}/{}/{}", asked.stack, asked.name);
         let mut begin = None;
         let (frozen, planned) = match row.frozen {
             Some(frozen) => (frozen, row.plan),
             None if service.state != "running" => {
-                let end = Some(Err("service is not running".to_owned()));
-                return deploys.commit(claim, row.id, &Progress { end, ..Progress::default() }).await;
+                return self.end(claim, row.id, "service is not running").await;
             }
             None => {
-                let plan = plan(&scene.grid, &scene.service, None);
-                let report = report(&scene, &plan);
-                let node = |placement: &kontena_core::scheduler::Placement| {
+                let plan = plan(&grid, &asked, None);
+                let report = report(&grid, &node_names, &plan);
+                let node = |placement: &Placement| {
                     let outcome = placement.outcome.as_ref();
                     (
                         placement.number,
@@ -85,66 +83,118 @@ impl Hands {
                     )
                 };
                 let planned: Vec<(i64, Result<Id, String>)> = plan.placements.iter().map(node).collect();
-                let grid = service.definition.grid;
-                let frozen = match self.store.pods().freeze(grid, claim.service, LIMIT).await {
+                let frozen = match self.ledger.freeze(service.definition.grid, claim.service).await? {
                     Ok(frozen) => frozen,
                     Err(failure) => {
                         tracing::warn!(SERVICE = path, %failure, "a service cannot be deployed as it is");
-                        return Err(failure);
+                        return self.end(claim, row.id, &aborted(&failure)).await;
                     }
                 };
-                begin = Some(Begin { frozen, plan: planned.clone(), report });
+                begin = Some(Begin { frozen, plan: planned.clone(), report, surplus: false });
                 (frozen, planned)
             }
         };
+        // Nobody else moves them while the claim holds.
+        let left = grid.nodes_of(claim.service).collect();
+        drop((grid, node_names));
         let mut work = Work {
             hands: self,
             claim,
             deploy: row.id,
             path,
             frozen,
-            volumes: scene.volumes,
+            volumes,
             plan: planned.into_iter().map(|(number, node)| Planned { number, node }).collect(),
             steps: row.steps,
             since: HashMap::new(),
             notifier: Notifier::new(self.agents.clone()),
+            left,
+            took: Duration::ZERO,
             service,
         };
-        work.tell(INFO, begin.is_some().then(|| format!("service {} deploy started", work.path))).await;
-        // Whoever was told by a master that is gone may not have heard it.
         if begin.is_none() {
-            let under_way = work.under_way();
-            work.notifier.tell(&under_way, false);
+            // Whoever was told by a master that is gone may not have heard it.
+            return work.run(None, told).await;
         }
-        work.run(begin, told).await
+        let started = work.event(INFO, format!("service {} deploy started", work.path));
+        let (outcome, ()) = tokio::join!(work.run(begin, told), self.ledger.note(started));
+        outcome
+    }
+
+    /// Ends a deploy that cannot be begun.
+    async fn end(&self, claim: Claim, deploy: Id, why: &str) -> Result<bool, Failure> {
+        let progress = Progress { end: Some(Err(why.to_owned())), ..Progress::default() };
+        self.ledger.commit(DeployBatch { claim, deploy, progress }).await
     }
 }
 
 impl Work<'_> {
     async fn run(&mut self, mut begin: Option<Begin>, told: &Notify) -> Result<bool, Failure> {
-        let watch = self.hands.agents.watch(self.claim.service);
+        let mut watch = self.hands.agents.watch(self.claim.service);
+        let mut repeat = begin.is_none();
         loop {
+            watch.look();
             let look = self.look().await?;
-            let progress = self.next(&look, begin.take());
-            if let Some(progress) = progress {
-                let deploys = self.hands.store.deploys();
-                if !deploys.commit(self.claim, self.deploy, &progress).await? {
+            if std::mem::take(&mut repeat) {
+                let under_way = self.under_way();
+                self.notifier.tell(&under_way, &look.owners, false);
+            }
+            let fresh = begin.as_ref().map(|begin| begin.frozen);
+            let surplus = if fresh.is_some() { self.surplus(&look) } else { BTreeSet::new() };
+            if let Some(begin) = &mut begin {
+                begin.surplus = look.instances.keys().any(|number| self.is_surplus(*number));
+            }
+            if let Some(progress) = self.next(&look, begin.take()) {
+                let at = SystemClock.now().monotonic;
+                let told = |write: &InstanceWrite| (write.number, write.node);
+                let instances: BTreeMap<i64, Id> = progress.instances.iter().map(told).collect();
+                let (ended, volumes) = (progress.end.clone(), !progress.volumes.is_empty());
+                let batch = DeployBatch { claim: self.claim, deploy: self.deploy, progress };
+                if !self.hands.ledger.commit(batch).await? {
+                    self.discard(fresh).await;
                     return Ok(false);
                 }
-                if let Some(outcome) = progress.end {
+                self.took = SystemClock.now().monotonic.saturating_sub(at);
+                self.hands.agents.tell_soon(surplus);
+                if let Some(outcome) = ended {
                     self.finish(outcome).await;
                     return Ok(true);
                 }
-                let nodes: BTreeMap<i64, Id> =
-                    progress.instances.iter().map(|instance| (instance.number, instance.node)).collect();
-                self.notifier.tell(&nodes, !progress.volumes.is_empty());
+                self.notifier.tell(&instances, &look.owners, volumes);
             }
+            self.note_places(&look);
+            let (together, waits_for) =
+                ((self.took * 2).clamp(TOGETHER, TOGETHER_MAX), self.under_way().len());
+            let reports = async {
+                watch.reported(1).await;
+                // When all have reported there is nothing more to wait for.
+                tokio::time::timeout(together, watch.reported(waits_for)).await
+            };
             tokio::select! {
-                () = watch.reported() => tokio::time::sleep(TOGETHER).await,
+                _ = reports => {}
                 () = told.notified() => {}
                 () = self.notifier.unreached() => {}
-                () = tokio::time::sleep(LOOK) => {}
+                // What other masters tell may be lost.
+                () = tokio::time::sleep(Patience::default().look) => {}
             }
+        }
+    }
+
+    fn is_surplus(&self, number: i64) -> bool {
+        i64::try_from(self.plan.len()).is_ok_and(|last| number > last)
+    }
+
+    /// Where instances are that the plan has no number for.
+    fn surplus(&self, look: &Seen) -> BTreeSet<Id> {
+        let surplus = look.instances.iter().filter(|(number, _)| self.is_surplus(**number));
+        surplus.filter_map(|(_, (_, row))| row.node).collect()
+    }
+
+    /// What was frozen for a deploy that was not begun is of no use.
+    async fn discard(&self, frozen: Option<Id>) {
+        let Some(frozen) = frozen else { return };
+        if let Err(failure) = self.hands.store.pods().discard(frozen, LIMIT).await {
+            tracing::debug!(%failure, "what was frozen for nothing stays");
         }
     }
 
@@ -157,21 +207,26 @@ impl Work<'_> {
         self.steps.iter().filter_map(waits_for).collect()
     }
 
-    async fn look(&mut self) -> Result<Look, Failure> {
-        let deploys = self.hands.store.deploys();
-        let rows = deploys.instances(self.claim.service).await?;
+    async fn look(&self) -> Result<Seen, Failure> {
         let mut nodes: BTreeSet<Id> = self.under_way().into_values().collect();
-        let begun = |number: i64| self.steps.iter().any(|step| step.number == number);
-        let next = self.plan.iter().filter(|planned| !begun(planned.number));
-        nodes.extend(next.clone().filter_map(|planned| planned.node.as_ref().ok().copied()));
-        nodes.extend(next.filter_map(|planned| rows.get(&planned.number)?.1.node));
-        let nodes: Vec<Id> = nodes.into_iter().collect();
-        let (hosts, stand) = futures_util::try_join!(deploys.hosts(&nodes), deploys.stand(self.deploy))?;
-        Ok(Look { rows, hosts, wanted: stand.wanted, cancelled: stand.cancelled })
+        let begun: BTreeSet<i64> = self.steps.iter().map(|step| step.number).collect();
+        let next = self.plan.iter().filter(|planned| !begun.contains(&planned.number));
+        nodes.extend(next.filter_map(|planned| planned.node.as_ref().ok().copied()));
+        nodes.extend(&self.left);
+        let sight =
+            Sight { deploy: self.deploy, service: self.claim.service, nodes: nodes.into_iter().collect() };
+        self.hands.ledger.look(sight).await
+    }
+
+    /// Where instances are that were not begun: who goes elsewhere is stopped there first.
+    fn note_places(&mut self, look: &Seen) {
+        let begun: BTreeSet<i64> = self.steps.iter().map(|step| step.number).collect();
+        let waiting = look.instances.iter().filter(|(number, _)| !begun.contains(number));
+        self.left = waiting.filter_map(|(_, (_, row))| row.node).collect();
     }
 
     /// The next batch, if there is anything to be written.
-    fn next(&mut self, look: &Look, begin: Option<Begin>) -> Option<Progress> {
+    fn next(&mut self, look: &Seen, begin: Option<Begin>) -> Option<Progress> {
         let now = SystemClock.now().monotonic;
         let under_way = self.under_way();
         self.since.retain(|number, _| under_way.contains_key(number));
@@ -184,12 +239,12 @@ impl Work<'_> {
             })
             .collect();
         let rows: BTreeMap<i64, Row> =
-            look.rows.iter().map(|(number, (_, row))| (*number, row.clone())).collect();
+            look.instances.iter().map(|(number, (_, row))| (*number, row.clone())).collect();
         let steps: Vec<Step> = self.steps.iter().map(step).collect();
         let decision = decide(&View {
             path: &self.path,
-            wanted: look.wanted,
-            cancelled: look.cancelled.as_deref(),
+            wanted: look.stand.wanted,
+            cancelled: look.stand.cancelled.as_deref(),
             parallelism: parallelism(self.plan.len(), self.service.min_health.unwrap_or(0.8)),
             plan: &self.plan,
             steps: &steps,
@@ -211,9 +266,9 @@ impl Work<'_> {
         Some(progress)
     }
 
-    fn apply(&mut self, act: Act, look: &Look, rev: &Revision, progress: &mut Progress) {
+    fn apply(&mut self, act: Act, look: &Seen, rev: &Revision, progress: &mut Progress) {
         let write = |number: i64, node: Id, desired_state: &'static str, frozen: Option<Id>| InstanceWrite {
-            id: look.rows.get(&number).map(|(id, _)| *id),
+            id: look.instances.get(&number).map(|(id, _)| *id),
             number,
             node,
             desired_state,
@@ -268,11 +323,14 @@ impl Work<'_> {
                     step.error = outcome.as_ref().err().cloned();
                 }
             }
-            Act::End(outcome) => progress.end = Some(outcome),
+            Act::End(outcome) => {
+                progress.keep = outcome.is_ok().then_some(self.frozen);
+                progress.end = Some(outcome);
+            }
         }
     }
 
-    fn step(&mut self, number: i64, node: Id, state: StepState, look: &Look) {
+    fn step(&mut self, number: i64, node: Id, state: StepState, look: &Seen) {
         let waits_for = if let StepState::Stopping { on } = state { on } else { node };
         let epoch = look.hosts.get(&waits_for).and_then(|host| host.epoch);
         self.since.remove(&number);
@@ -284,36 +342,34 @@ impl Work<'_> {
         }
     }
 
-    async fn finish(&mut self, outcome: Result<(), String>) {
+    async fn finish(&self, outcome: Result<(), String>) {
         let path = &self.path;
-        match &outcome {
-            Ok(()) => {
-                if let Err(failure) =
-                    self.hands.store.pods().thaw(self.claim.service, self.frozen, LIMIT).await
-                {
-                    tracing::debug!(%failure, "what was frozen before stays a while");
-                }
-                self.tell(INFO, Some(format!("service {path} deployed"))).await;
-            }
+        let mut events = Vec::new();
+        match outcome {
+            Ok(()) => events.push(self.event(INFO, format!("service {path} deployed"))),
             Err(reason) => {
                 for step in &self.steps {
                     if let Some(error) = &step.error {
                         let message = format!("service {path}-{} deploy failed: {error}", step.number);
-                        self.tell(WARN, Some(message)).await;
+                        events.push(self.event(WARN, message));
                     }
                 }
-                self.tell(ERROR, Some(format!("deploy of {path} errored: {reason}"))).await;
+                events.push(self.event(ERROR, format!("deploy of {path} errored: {reason}")));
             }
+        }
+        for event in events {
+            self.hands.ledger.note(event).await;
         }
     }
 
-    async fn tell(&self, severity: i32, message: Option<String>) {
-        let Some(message) = message else { return };
-        let (grid, service) = (self.service.definition.grid, self.claim.service);
-        if let Err(failure) = self.hands.store.deploys().tell(grid, service, severity, &message).await {
-            tracing::debug!(%failure, message, "not among the events");
-        }
+    fn event(&self, severity: i32, message: String) -> DeployEvent {
+        DeployEvent::new(self.service.definition.grid, self.claim.service, severity, message)
     }
+}
+
+/// A service that refers to what is not there does not become deployable by trying again.
+fn aborted(failure: &Failure) -> String {
+    format!("service deploy aborted: {failure}")
 }
 
 fn step(row: &StepRow) -> Step {

@@ -1,8 +1,10 @@
 //! Tells agents that their instances have changed, and remembers whom it could not tell.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::time::Duration;
 
+use futures_util::future::join_all;
+use kontena_core::election::HolderId;
 use kontena_core::id::Id;
 use kontena_wire::agent::outbound;
 use tokio::task::JoinSet;
@@ -13,10 +15,13 @@ use crate::agents::{Agents, CallError};
 const PATIENCE: Duration = Duration::from_secs(15);
 const RETRY: Duration = Duration::from_millis(500);
 
+/// An instance whose agent could not be told, and why.
+type Missed = (i64, CallError);
+
 /// The calls of one deploy that are under way.
 pub(super) struct Notifier {
     agents: Agents,
-    calls: JoinSet<(Vec<i64>, Result<(), CallError>)>,
+    calls: JoinSet<Vec<Missed>>,
     unreached: BTreeMap<i64, String>,
 }
 
@@ -25,22 +30,34 @@ impl Notifier {
         Self { agents, calls: JoinSet::new(), unreached: BTreeMap::new() }
     }
 
-    /// Tells each node once, whatever number of instances it has.
-    pub(super) fn tell(&mut self, instances: &BTreeMap<i64, Id>, volumes: bool) {
-        let nodes: BTreeSet<Id> = instances.values().copied().collect();
-        for node in nodes {
-            let numbers: Vec<i64> =
-                instances.iter().filter(|(_, at)| **at == node).map(|(number, _)| *number).collect();
+    /// Tells each node once, whatever number of instances it has, those that one master holds together.
+    pub(super) fn tell(
+        &mut self,
+        instances: &BTreeMap<i64, Id>,
+        owners: &BTreeMap<Id, HolderId>,
+        volumes: bool,
+    ) {
+        let mut nodes: BTreeMap<Id, Vec<i64>> = BTreeMap::new();
+        for (number, node) in instances {
+            nodes.entry(*node).or_default().push(*number);
+        }
+        let mut groups: BTreeMap<Option<HolderId>, BTreeMap<Id, Vec<i64>>> = BTreeMap::new();
+        for (node, numbers) in nodes {
+            groups.entry(owners.get(&node).copied()).or_default().insert(node, numbers);
+        }
+        for (owner, nodes) in groups {
             let agents = self.agents.clone();
-            self.calls.spawn(async move { (numbers, tell(&agents, node, volumes).await) });
+            self.calls.spawn(async move { tell_all(&agents, owner, &nodes, volumes).await });
         }
     }
 
     /// Until somebody could not be told.
     pub(super) async fn unreached(&mut self) {
         while let Some(ended) = self.calls.join_next().await {
-            if let Ok((numbers, Err(error))) = ended {
-                self.unreached.extend(numbers.into_iter().map(|number| (number, reason(&error))));
+            if let Ok(missed) = ended
+                && !missed.is_empty()
+            {
+                self.unreached.extend(missed.into_iter().map(|(number, error)| (number, reason(&error))));
                 return;
             }
         }
@@ -51,6 +68,27 @@ impl Notifier {
     pub(super) fn take_unreached(&mut self) -> BTreeMap<i64, String> {
         std::mem::take(&mut self.unreached)
     }
+}
+
+async fn tell_all(
+    agents: &Agents,
+    owner: Option<HolderId>,
+    nodes: &BTreeMap<Id, Vec<i64>>,
+    volumes: bool,
+) -> Vec<Missed> {
+    let ids: Vec<Id> = nodes.keys().copied().collect();
+    let missed = match owner.filter(|owner| agents.is_alive(*owner)) {
+        Some(owner) => agents.tell_pods(owner, &ids, volumes).await,
+        None => ids.iter().map(|node| (*node, CallError::Lost)).collect(),
+    };
+    // Agents that were not there may be at another master by now.
+    let again = missed.into_iter().map(async |(node, error)| match error {
+        error @ CallError::Fault(_) => (node, Err(error)),
+        _ => (node, tell(agents, node, volumes).await),
+    });
+    let outcomes = join_all(again).await.into_iter();
+    let missed = outcomes.filter_map(|(node, outcome)| Some((nodes.get(&node)?, outcome.err()?)));
+    missed.flat_map(|(numbers, error)| numbers.iter().map(move |number| (*number, error.clone()))).collect()
 }
 
 async fn tell(agents: &Agents, node: Id, volumes: bool) -> Result<(), CallError> {

@@ -34,7 +34,7 @@ pub(super) async fn show(State(api): State<Api>) -> Response {
         ready: health::obstacles(&api).is_empty(),
         agents: own.map_or(0, |row| row.agents),
         round_trip: own.and_then(|row| row.mongo_rtt),
-        database_commands: api.commands.count(),
+        database_commands: api.commands.kinds(),
         masters: masters.into_iter().collect(),
         duties: api.statuses.all().into_iter().collect(),
     };

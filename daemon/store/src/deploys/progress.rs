@@ -9,6 +9,7 @@ use super::{CLAIMS, Claim, DEPLOYS, Deploys, StepRow, step_document};
 use crate::command::Failure;
 use crate::document::{fresh, object_from_json, oid, whole};
 use crate::grid_services::SERVICES;
+use crate::pod_sources::FROZEN;
 use crate::service_instances::INSTANCES;
 use crate::transaction::{Outcome, Write};
 
@@ -21,6 +22,8 @@ pub struct Begin {
     pub plan: Vec<(i64, Result<Id, String>)>,
     /// Why each node was chosen or refused.
     pub report: Map<String, Value>,
+    /// Whether there are instances that the plan has no number for.
+    pub surplus: bool,
 }
 
 /// What an instance is told.
@@ -64,50 +67,42 @@ pub struct Progress {
     pub volumes: Vec<VolumePlace>,
     /// Only the last has it.
     pub end: Option<Result<(), String>>,
+    /// What all instances are made of now: what was frozen before is not needed any more.
+    pub keep: Option<Id>,
+}
+
+/// A batch, whose it is, and under which claim.
+#[derive(Clone, Debug)]
+pub struct DeployBatch {
+    /// The claim.
+    pub claim: Claim,
+    /// The deploy.
+    pub deploy: Id,
+    /// What is written.
+    pub progress: Progress,
 }
 
 impl Deploys {
-    /// Writes a batch. False if the claim is another's by now, and then nothing is written.
-    pub async fn commit(&self, claim: Claim, deploy: Id, progress: &Progress) -> Result<bool, Failure> {
-        let Claim { service, epoch } = claim;
-        let mut claimed = doc! { "$inc": { "n": 1 } };
-        if progress.end.is_some() {
-            claimed.insert("$set", doc! { "master": Bson::Null });
+    /// Writes batches of several deploys, in one transaction where none keeps the others from it. For each: false if
+    /// the claim is another's by now, or the deploy is over or gone, and then nothing of it is written.
+    pub async fn commit(&self, batches: &[DeployBatch]) -> Vec<Result<bool, Failure>> {
+        if batches.len() > 1 {
+            match self.store.attempt_once(&writes(batches)).await {
+                Ok(Outcome::Done) => return batches.iter().map(|_| Ok(true)).collect(),
+                // Whatever was written may have been answered since: it must not be written again.
+                Err(failure) if failure.commit_unknown() => {
+                    return batches.iter().map(|_| Err(failure.clone())).collect();
+                }
+                Ok(Outcome::Unmatched) | Err(_) => {}
+            }
         }
-        let mut writes = vec![
-            Write::Change {
-                collection: CLAIMS,
-                filter: doc! { "_id": oid(service), "epoch": epoch },
-                change: claimed,
-            },
-            Write::Change {
-                collection: DEPLOYS,
-                filter: doc! { "_id": oid(deploy), "finished_at": Bson::Null },
-                change: deploy_change(progress),
-            },
-        ];
-        if let Some(Begin { plan, .. }) = &progress.begin {
-            writes.push(Write::Change {
-                collection: SERVICES,
-                filter: doc! { "_id": oid(service) },
-                change: doc! { "$currentDate": { "deployed_at": true } },
-            });
-            let last = i64::try_from(plan.len()).unwrap_or(i64::MAX);
-            writes.push(Write::RemoveAll {
-                collection: INSTANCES,
-                filter: doc! { "grid_service_id": oid(service), "instance_number": { "$gt": last } },
-            });
-        }
-        if !progress.volumes.is_empty() {
-            let statements = progress.volumes.iter().map(volume_statement).collect();
-            writes.push(Write::Each { collection: "volume_instances", statements });
-        }
-        if !progress.instances.is_empty() {
-            let statements =
-                progress.instances.iter().map(|instance| instance_statement(claim, instance)).collect();
-            writes.push(Write::Each { collection: INSTANCES, statements });
-        }
-        match self.store.transact(&writes).await {
+        // Somebody is in the way of one of them at least.
+        let alone = batches.iter().map(|batch| self.commit_one(std::slice::from_ref(batch)));
+        futures_util::future::join_all(alone).await
+    }
+
+    async fn commit_one(&self, batch: &[DeployBatch]) -> Result<bool, Failure> {
+        match self.store.transact(&writes(batch)).await {
             Ok(outcome) => Ok(outcome == Outcome::Done),
             // An instance of that number is there under another epoch.
             Err(Failure::Duplicate) => Ok(false),
@@ -116,12 +111,67 @@ impl Deploys {
     }
 }
 
+fn writes(batches: &[DeployBatch]) -> Vec<Write> {
+    let begun: Vec<(Claim, &Begin)> =
+        batches.iter().filter_map(|batch| Some((batch.claim, batch.progress.begin.as_ref()?))).collect();
+    let started = |(claim, _): &(Claim, &Begin)| {
+        doc! { "q": { "_id": oid(claim.service) }, "u": { "$currentDate": { "deployed_at": true } } }
+    };
+    let surplus = |(claim, begin): &(Claim, &Begin)| {
+        let last = i64::try_from(begin.plan.len()).unwrap_or(i64::MAX);
+        doc! { "grid_service_id": oid(claim.service), "instance_number": { "$gt": last } }
+    };
+    let surplus: Vec<Document> = begun.iter().filter(|(_, begin)| begin.surplus).map(surplus).collect();
+    let instances = |batch: &DeployBatch| {
+        let claim = batch.claim;
+        let statement = move |instance| instance_statement(claim, instance);
+        batch.progress.instances.iter().map(statement).collect::<Vec<_>>()
+    };
+    let volumes = batches.iter().flat_map(|batch| &batch.progress.volumes);
+    let each = |collection, statements: Vec<Document>| {
+        (!statements.is_empty()).then_some(Write::Each { collection, statements })
+    };
+    // The claims come first: whoever has lost one changes nothing else.
+    let mut writes = Vec::new();
+    writes.extend(each(CLAIMS, batches.iter().map(claim_statement).collect()));
+    writes.extend(each(DEPLOYS, batches.iter().map(deploy_statement).collect()));
+    writes.extend(each(SERVICES, begun.iter().map(started).collect()));
+    if !surplus.is_empty() {
+        writes.push(Write::RemoveAll { collection: INSTANCES, filter: doc! { "$or": surplus } });
+    }
+    let outdated = |batch: &DeployBatch| {
+        let kept = oid(batch.progress.keep?);
+        Some(doc! { "grid_service_id": oid(batch.claim.service), "_id": { "$ne": kept } })
+    };
+    let outdated: Vec<Document> = batches.iter().filter_map(outdated).collect();
+    if !outdated.is_empty() {
+        writes.push(Write::RemoveAll { collection: FROZEN, filter: doc! { "$or": outdated } });
+    }
+    writes.extend(each("volume_instances", volumes.map(volume_statement).collect()));
+    writes.extend(each(INSTANCES, batches.iter().flat_map(instances).collect()));
+    writes
+}
+
+fn claim_statement(batch: &DeployBatch) -> Document {
+    let Claim { service, epoch } = batch.claim;
+    let mut change = doc! { "$inc": { "n": 1 } };
+    if batch.progress.end.is_some() {
+        change.insert("$set", doc! { "master": Bson::Null });
+    }
+    doc! { "q": { "_id": oid(service), "epoch": epoch }, "u": change }
+}
+
+fn deploy_statement(batch: &DeployBatch) -> Document {
+    let open = doc! { "_id": oid(batch.deploy), "finished_at": Bson::Null };
+    doc! { "q": open, "u": deploy_change(&batch.progress) }
+}
+
 fn deploy_change(progress: &Progress) -> Document {
-    let Progress { begin, steps, instances: _, volumes: _, end } = progress;
+    let Progress { begin, steps, instances: _, volumes: _, end, keep: _ } = progress;
     let mut set =
         doc! { "grid_service_instance_deploys": steps.iter().map(step_document).collect::<Vec<Bson>>() };
     let mut dates = doc! { "updated_at": true };
-    if let Some(Begin { frozen, plan, report }) = begin {
+    if let Some(Begin { frozen, plan, report, surplus: _ }) = begin {
         let planned = |(number, node): &(i64, Result<Id, String>)| {
             let mut row = doc! { "instance_number": whole(*number) };
             match node {

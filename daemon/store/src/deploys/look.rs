@@ -1,0 +1,145 @@
+//! What carrying out a deploy looks at again and again; for many deploys together.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+
+use kontena_core::deploy::{Host, Row};
+use kontena_core::election::HolderId;
+use kontena_core::id::Id;
+use mongodb::bson::{Document, doc};
+
+use super::{DEPLOYS, Deploys};
+use crate::command::Failure;
+use crate::document::{Read, oids};
+use crate::grid_services::SERVICES;
+use crate::service_instances::INSTANCES;
+use crate::table::Table;
+
+/// What a deploy wants to see.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Sight {
+    /// The deploy.
+    pub deploy: Id,
+    /// Its service.
+    pub service: Id,
+    /// The nodes that it has to do with.
+    pub nodes: Vec<Id>,
+}
+
+/// What it sees.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Seen {
+    /// The instances of the service, by number, with their documents.
+    pub instances: BTreeMap<i64, (Id, Row)>,
+    /// Those of the nodes that exist.
+    pub hosts: BTreeMap<Id, Host>,
+    /// Which masters hold the sessions of these nodes.
+    pub owners: BTreeMap<Id, HolderId>,
+    /// Whether the deploy is still to be carried out.
+    pub stand: Stand,
+}
+
+/// Whether a deploy is still to be carried out.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Stand {
+    /// Whether its service shall run.
+    pub wanted: bool,
+    /// Why it is called off.
+    pub cancelled: Option<String>,
+}
+
+type Instances = BTreeMap<i64, (Id, Row)>;
+
+impl Deploys {
+    /// Looks, for each in their order.
+    pub async fn look(&self, sights: &[Sight]) -> Result<Vec<Seen>, Failure> {
+        let services: Vec<Id> = sights.iter().map(|sight| sight.service).collect();
+        let deploys: Vec<Id> = sights.iter().map(|sight| sight.deploy).collect();
+        let nodes: BTreeSet<Id> = sights.iter().flat_map(|sight| sight.nodes.iter().copied()).collect();
+        let (mut instances, nodes, mut stands) =
+            futures_util::try_join!(self.instances_of(&services), self.nodes(nodes), self.stands(&deploys))?;
+        let seen = |sight: &Sight| {
+            let concerned = sight.nodes.iter().filter_map(|id| Some((*id, nodes.get(id)?)));
+            let (mut hosts, mut owners) = (BTreeMap::new(), BTreeMap::new());
+            for (id, (host, owner)) in concerned {
+                hosts.insert(id, host.clone());
+                owners.extend(owner.map(|owner| (id, owner)));
+            }
+            Seen {
+                instances: instances.remove(&sight.service).unwrap_or_default(),
+                hosts,
+                owners,
+                stand: stands.remove(&sight.deploy).unwrap_or_default(),
+            }
+        };
+        Ok(sights.iter().map(seen).collect())
+    }
+
+    /// The instances of a service, by number. Of two with one number the older counts.
+    pub async fn instances(&self, service: Id) -> Result<Instances, Failure> {
+        Ok(self.instances_of(&[service]).await?.remove(&service).unwrap_or_default())
+    }
+
+    async fn instances_of(&self, services: &[Id]) -> Result<HashMap<Id, Instances>, Failure> {
+        let rows = Table::new(self.store.database(), INSTANCES);
+        let shown = doc! {
+            "grid_service_id": 1, "instance_number": 1, "host_node_id": 1, "desired_state": 1, "deploy_rev": 1, "rev": 1,
+            "state": 1, "error": 1,
+        };
+        let filter = doc! { "grid_service_id": { "$in": oids(services.iter().copied()) } };
+        let mut rows = rows.fields(filter, doc! {}, shown).await?;
+        // The oldest comes last, and stays.
+        rows.sort_by_key(|row| std::cmp::Reverse(row.id("_id")));
+        let mut found: HashMap<Id, Instances> = HashMap::new();
+        for row in &rows {
+            let (Some(service), Some(number), Some(id)) =
+                (row.id("grid_service_id"), row.whole("instance_number"), row.id("_id"))
+            else {
+                continue;
+            };
+            found.entry(service).or_default().insert(number, (id, instance(row)));
+        }
+        Ok(found)
+    }
+
+    async fn nodes(&self, nodes: BTreeSet<Id>) -> Result<HashMap<Id, (Host, Option<HolderId>)>, Failure> {
+        if nodes.is_empty() {
+            return Ok(HashMap::new());
+        }
+        let table = Table::new(self.store.database(), "host_nodes");
+        let shown = doc! { "connected": 1, "session_epoch": 1, "master_id": 1 };
+        let rows = table.fields(doc! { "_id": { "$in": oids(nodes) } }, doc! {}, shown).await?;
+        let node = |row: &Document| {
+            let connected = row.flag("connected").unwrap_or_default();
+            let owner = row.text("master_id").and_then(|master| master.parse().ok());
+            Some((row.id("_id")?, (Host { connected, epoch: row.whole("session_epoch") }, owner)))
+        };
+        Ok(rows.iter().filter_map(node).collect())
+    }
+
+    async fn stands(&self, deploys: &[Id]) -> Result<HashMap<Id, Stand>, Failure> {
+        let pipeline = vec![
+            doc! { "$match": { "_id": { "$in": oids(deploys.iter().copied()) } } },
+            doc! { "$project": { "cancel_reason": 1, "grid_service_id": 1 } },
+            doc! { "$lookup": { "from": SERVICES, "localField": "grid_service_id", "foreignField": "_id", "as": "of" } },
+            doc! { "$project": { "cancel_reason": 1, "of.state": 1 } },
+        ];
+        let rows = Table::new(self.store.database(), DEPLOYS).aggregate(pipeline).await?;
+        let stand = |row: &Document| {
+            let services = row.documents("of");
+            let wanted = services.iter().any(|row| row.text("state").as_deref() == Some("running"));
+            Some((row.id("_id")?, Stand { wanted, cancelled: row.text("cancel_reason") }))
+        };
+        Ok(rows.iter().filter_map(stand).collect())
+    }
+}
+
+fn instance(row: &Document) -> Row {
+    Row {
+        node: row.id("host_node_id"),
+        desired_state: row.text("desired_state").unwrap_or_else(|| "initialized".to_owned()),
+        deploy_rev: row.text("deploy_rev"),
+        rev: row.text("rev"),
+        state: row.text("state").unwrap_or_else(|| "initialized".to_owned()),
+        error: row.text("error"),
+    }
+}
