@@ -1,19 +1,20 @@
-//! `grid_service_deploys` and who carries them out: `deploy_claims {_id: service, epoch, master, n}`.
+//! `grid_service_deploys` and who carries them out (`claims.rs`).
 //!
 //! Whoever claims the deploys of a service raises its epoch and stamps its instances with it. Every batch of writes of
 //! a deploy is a transaction that changes the claim under the own epoch: of an earlier claimer nothing takes effect.
 
 mod progress;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kontena_core::deploy::{DeployState, Row, StepState};
 use kontena_core::election::HolderId;
 use kontena_core::id::Id;
+use mongodb::bson::oid::ObjectId;
 use mongodb::bson::{Bson, Document, doc};
-use mongodb::options::ReturnDocument;
 use serde_json::{Map, Value};
 
+use crate::claims::Standing;
 use crate::client::Store;
 use crate::command::{Failure, write};
 use crate::document::{Read, oid, oids, whole};
@@ -25,7 +26,6 @@ use crate::transaction::{Outcome, Write};
 pub use progress::{Begin, InstanceWrite, Progress, VolumePlace};
 
 pub(crate) const DEPLOYS: &str = "grid_service_deploys";
-pub(crate) const CLAIMS: &str = "deploy_claims";
 
 /// The deploys of a service in one master's hands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -131,21 +131,25 @@ impl Deploys {
         instances: Option<i64>,
     ) -> Result<Option<DeployRow>, Failure> {
         let id = crate::document::fresh();
-        let writes = [
-            Write::Change {
-                collection: SERVICES,
-                filter: doc! { "_id": oid(service) },
-                change: deploying(force, instances),
-            },
-            Write::Insert {
-                collection: DEPLOYS,
-                fields: doc! { "_id": id, "_deploy_state": "created", "grid_service_id": oid(service) },
-            },
-        ];
+        let writes = requesting(id, service, force, instances);
         match self.store.transact(&writes).await? {
             Outcome::Unmatched => Ok(None),
             Outcome::Done => self.by_id(service, Id::from_bytes(id.bytes())).await,
         }
+    }
+
+    /// Those that belong to the deploy of a stack, the oldest first.
+    pub async fn of_stack_deploy(&self, deploy: Id) -> Result<Vec<DeployRow>, Failure> {
+        let rows = self.rows().all(doc! { "stack_deploy_id": oid(deploy) }, doc! { "_id": 1 }).await?;
+        rows.iter().map(parse).collect()
+    }
+
+    /// Which of these services have a deploy that is not finished.
+    pub async fn under_way(&self, services: &[Id]) -> Result<BTreeSet<Id>, Failure> {
+        let filter =
+            doc! { "grid_service_id": { "$in": oids(services.iter().copied()) }, "finished_at": Bson::Null };
+        let pipeline = vec![doc! { "$match": filter }, doc! { "$group": { "_id": "$grid_service_id" } }];
+        Ok(self.rows().aggregate(pipeline).await?.iter().filter_map(|row| row.id("_id")).collect())
     }
 
     /// One of a service.
@@ -181,12 +185,7 @@ impl Deploys {
         if services.is_empty() {
             return Ok(Vec::new());
         }
-        let claims = Table::new(self.store.database(), CLAIMS);
-        let claims = claims.all(doc! { "_id": { "$in": oids(services) } }, doc! {}).await?;
-        let masters: BTreeMap<Id, HolderId> = claims
-            .iter()
-            .filter_map(|row| Some((row.id("_id")?, row.text("master")?.parse().ok()?)))
-            .collect();
+        let masters = self.store.claims().masters(&services).await?;
         let open = |row: &Document| {
             let (deploy, service) = (row.id("_id")?, row.id("grid_service_id")?);
             Some(OpenDeploy { deploy, service, master: masters.get(&service).copied() })
@@ -196,34 +195,14 @@ impl Deploys {
 
     /// Who has the deploys of a service in hand, and under which epoch.
     pub async fn claimed(&self, service: Id) -> Result<(Option<HolderId>, i64), Failure> {
-        let claims = Table::new(self.store.database(), CLAIMS);
-        let row = claims.one(doc! { "_id": oid(service) }).await?.unwrap_or_default();
-        Ok((row.text("master").and_then(|master| master.parse().ok()), row.whole("epoch").unwrap_or(0)))
+        let Standing { master, epoch, moves: _ } = self.store.claims().standing(service).await?;
+        Ok((master, epoch))
     }
 
     /// Claims the deploys of a service that was seen claimed under `seen`, and stamps its instances. `None` if somebody
     /// else was faster.
     pub async fn claim(&self, service: Id, seen: i64, me: HolderId) -> Result<Option<Claim>, Failure> {
-        let epoch = seen + 1;
-        let claims = self.store.database().collection::<Document>(CLAIMS);
-        let filter = if seen == 0 {
-            doc! { "_id": oid(service), "epoch": { "$exists": false } }
-        } else {
-            doc! { "_id": oid(service), "epoch": seen }
-        };
-        let change =
-            doc! { "$set": { "epoch": Bson::Int64(epoch), "master": me.to_string() }, "$inc": { "n": 1 } };
-        let made = claims
-            .find_one_and_update(filter, change)
-            .upsert(seen == 0)
-            .return_document(ReturnDocument::After)
-            .max_time(LIMIT)
-            .await;
-        match made.map_err(Failure::from) {
-            Ok(None) | Err(Failure::Duplicate) => return Ok(None),
-            Ok(Some(_)) => {}
-            Err(failure) => return Err(failure),
-        }
+        let Some(epoch) = self.store.claims().take(service, seen, me).await? else { return Ok(None) };
         let stamp = doc! {
             "q": { "grid_service_id": oid(service) }, "u": { "$set": { "claim_epoch": Bson::Int64(epoch) } },
             "multi": true,
@@ -234,11 +213,7 @@ impl Deploys {
 
     /// Gives a claim back. Who finds a deploy after that may claim it.
     pub async fn release(&self, claim: Claim) -> Result<(), Failure> {
-        let Claim { service, epoch } = claim;
-        let update = doc! {
-            "q": { "_id": oid(service), "epoch": epoch }, "u": { "$set": { "master": Bson::Null } },
-        };
-        write(self.store.database(), doc! { "update": CLAIMS, "updates": [update] }, LIMIT).await.map(drop)
+        self.store.claims().release(claim.service, claim.epoch).await
     }
 
     /// Calls a deploy off: what is under way comes to its end, nothing more is begun. Whether it was not finished.
@@ -305,6 +280,21 @@ impl Deploys {
         };
         Ok(rows.iter().filter_map(host).collect())
     }
+}
+
+/// What asks for a deploy of a service.
+pub(crate) fn requesting(id: ObjectId, service: Id, force: bool, instances: Option<i64>) -> [Write; 2] {
+    [
+        Write::Change {
+            collection: SERVICES,
+            filter: doc! { "_id": oid(service) },
+            change: deploying(force, instances),
+        },
+        Write::Insert {
+            collection: DEPLOYS,
+            fields: doc! { "_id": id, "_deploy_state": "created", "grid_service_id": oid(service) },
+        },
+    ]
 }
 
 fn parse(row: &Document) -> Result<DeployRow, Failure> {
