@@ -8,6 +8,7 @@ mod node;
 mod registry;
 mod secret;
 mod service;
+mod stack;
 mod volume;
 
 pub use certificate::CertificateImport;
@@ -20,6 +21,7 @@ pub use service::{
     CertificateUse, DeployOptions, HealthCheckInput, HookInput, LinkInput, MountInput, NewService, PortInput,
     Scale, SecretUse, ServiceChange, ServiceFields,
 };
+pub use stack::{NewStack, StackChange, StackDefinition, StackLabels, StackVolume};
 pub use volume::NewVolume;
 
 /// Letters, digits, `_` and `-`.

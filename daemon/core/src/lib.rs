@@ -18,5 +18,6 @@ pub mod masters;
 pub mod petname;
 pub mod rate_limit;
 pub mod scheduler;
+pub mod stack;
 pub mod token;
 pub mod vault;

@@ -7,6 +7,7 @@ mod candidacy;
 mod chronicle;
 pub mod clock;
 mod deploys;
+mod desk;
 mod duties;
 pub mod election;
 pub mod events;
@@ -19,6 +20,7 @@ mod master;
 mod metrics;
 mod oversight;
 mod settings;
+mod stacks;
 mod trace;
 
 pub use agents::{AgentSettings, Agents, CallError, Exec, ExecEvent};

@@ -1,4 +1,4 @@
-//! `grid_service_deploys` and who carries them out: `deploy_claims {_id: service, epoch, master, n}`.
+//! `grid_service_deploys` and who carries them out (`claims.rs`).
 //!
 //! Whoever claims the deploys of a service raises its epoch and stamps its instances with it. Every batch of writes of
 //! a deploy is a transaction that changes the claim under the own epoch: of an earlier claimer nothing takes effect.
@@ -8,11 +8,12 @@ mod events;
 mod look;
 mod progress;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kontena_core::deploy::{DeployState, StepState};
 use kontena_core::election::HolderId;
 use kontena_core::id::Id;
+use mongodb::bson::oid::ObjectId;
 use mongodb::bson::{Bson, Document, doc};
 use serde_json::{Map, Value};
 
@@ -28,7 +29,6 @@ pub use look::{Seen, Sight, Stand};
 pub use progress::{Begin, DeployBatch, InstanceWrite, Progress, VolumePlace};
 
 pub(crate) const DEPLOYS: &str = "grid_service_deploys";
-pub(crate) const CLAIMS: &str = "deploy_claims";
 
 /// The deploys of a service in one master's hands.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -125,21 +125,25 @@ impl Deploys {
         instances: Option<i64>,
     ) -> Result<Option<DeployRow>, Failure> {
         let id = crate::document::fresh();
-        let writes = [
-            Write::Change {
-                collection: SERVICES,
-                filter: doc! { "_id": oid(service) },
-                change: deploying(force, instances),
-            },
-            Write::Insert {
-                collection: DEPLOYS,
-                fields: doc! { "_id": id, "_deploy_state": "created", "grid_service_id": oid(service) },
-            },
-        ];
+        let writes = requesting(id, service, force, instances);
         match self.store.transact(&writes).await? {
             Outcome::Unmatched => Ok(None),
             Outcome::Done => self.by_id(service, Id::from_bytes(id.bytes())).await,
         }
+    }
+
+    /// Those that belong to the deploy of a stack, the oldest first.
+    pub async fn of_stack_deploy(&self, deploy: Id) -> Result<Vec<DeployRow>, Failure> {
+        let rows = self.rows().all(doc! { "stack_deploy_id": oid(deploy) }, doc! { "_id": 1 }).await?;
+        rows.iter().map(parse).collect()
+    }
+
+    /// Which of these services have a deploy that is not finished.
+    pub async fn under_way(&self, services: &[Id]) -> Result<BTreeSet<Id>, Failure> {
+        let filter =
+            doc! { "grid_service_id": { "$in": oids(services.iter().copied()) }, "finished_at": Bson::Null };
+        let pipeline = vec![doc! { "$match": filter }, doc! { "$group": { "_id": "$grid_service_id" } }];
+        Ok(self.rows().aggregate(pipeline).await?.iter().filter_map(|row| row.id("_id")).collect())
     }
 
     /// One of a service.
@@ -175,15 +179,10 @@ impl Deploys {
         if services.is_empty() {
             return Ok(Vec::new());
         }
-        let claims = Table::new(self.store.database(), CLAIMS);
-        let claims = claims.all(doc! { "_id": { "$in": oids(services) } }, doc! {}).await?;
-        let masters: BTreeMap<Id, HolderId> = claims
-            .iter()
-            .filter_map(|row| Some((row.id("_id")?, row.text("master")?.parse().ok()?)))
-            .collect();
+        let masters = self.store.claims().holders(&services).await?;
         let open = |row: &Document| {
             let (deploy, service) = (row.id("_id")?, row.id("grid_service_id")?);
-            Some(OpenDeploy { deploy, service, master: masters.get(&service).copied() })
+            Some(OpenDeploy { deploy, service, master: masters.get(&service).and_then(|(master, _)| *master) })
         };
         Ok(rows.iter().filter_map(open).collect())
     }
@@ -194,6 +193,21 @@ impl Deploys {
         let change = doc! { "$set": { "cancel_reason": why } };
         Ok(self.rows().change(filter, change).await?.is_some())
     }
+}
+
+/// What asks for a deploy of a service.
+pub(crate) fn requesting(id: ObjectId, service: Id, force: bool, instances: Option<i64>) -> [Write; 2] {
+    [
+        Write::Change {
+            collection: SERVICES,
+            filter: doc! { "_id": oid(service) },
+            change: deploying(force, instances),
+        },
+        Write::Insert {
+            collection: DEPLOYS,
+            fields: doc! { "_id": id, "_deploy_state": "created", "grid_service_id": oid(service) },
+        },
+    ]
 }
 
 fn parse(row: &Document) -> Result<DeployRow, Failure> {

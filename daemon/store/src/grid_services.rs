@@ -11,9 +11,9 @@ use kontena_core::id::Id;
 use kontena_core::input::{NewService, ServiceChange};
 use mongodb::bson::{Bson, Document, doc};
 
+use crate::claims::CLAIMS;
 use crate::client::Store;
 use crate::command::Failure;
-use crate::deploys::CLAIMS;
 use crate::document::{Read, oid, oids, whole};
 use crate::pod_sources::service as definition;
 use crate::service_instances::INSTANCES;
@@ -21,7 +21,7 @@ use crate::table::Table;
 use crate::transaction::{Outcome, Write};
 
 pub use around::{ContainerCounts, ServiceSurroundings};
-pub use resolve::Resolved;
+pub use resolve::{Inside, Resolved};
 
 pub(crate) const SERVICES: &str = "grid_services";
 
@@ -121,20 +121,8 @@ impl Services {
         if self.named(grid, stack, &service.name).await?.is_some() {
             return Err(Failure::Duplicate);
         }
-        let networks = if service.fields.net.as_deref().unwrap_or("bridge") == "bridge" {
-            self.networks(grid).await?
-        } else {
-            Vec::new()
-        };
-        let mut document = doc! {
-            "labels": {}, "affinity": [], "container_count": 1, "ports": [], "env": [], "volumes": [],
-            "volumes_from": [], "cap_add": [], "cap_drop": [], "net": "bridge", "state": "initialized",
-            "log_opts": {}, "devices": [], "revision": 1, "strategy": "ha", "stop_grace_period": 10,
-            "name": &service.name, "stateful": service.stateful, "read_only": false,
-            "grid_id": oid(grid), "stack_id": oid(stack), "network_ids": oids(networks),
-        };
-        document.extend(fields::documents(&service.fields, resolved, None));
-        parse(&self.rows().insert(document).await?)
+        let networks = self.networks(grid).await?;
+        parse(&self.rows().insert(document(grid, stack, service, resolved, &networks)).await?)
     }
 
     /// Changes what is given. The revision rises if that makes a difference, or if it is forced. `None` if the
@@ -147,17 +135,11 @@ impl Services {
     ) -> Result<Option<ServiceRow>, Failure> {
         for _ in 0..TRIES {
             let Some(row) = self.rows().one(doc! { "_id": oid(service) }).await? else { return Ok(None) };
-            let set = fields::documents(&change.fields, resolved, Some(&row));
-            let set: Document =
-                set.into_iter().filter(|(key, value)| !fields::is_same(row.get(key), value)).collect();
+            let set = differing(&row, change, resolved);
             if set.is_empty() && !change.force {
                 return parse(&row).map(Some);
             }
-            // Whoever changed it meanwhile may have changed what this was compared with.
-            let seen = doc! {
-                "_id": oid(service), "revision": row.get("revision").cloned().unwrap_or(Bson::Null),
-                "updated_at": row.get("updated_at").cloned().unwrap_or(Bson::Null),
-            };
+            let seen = as_seen(&row);
             let mut change = doc! { "$inc": { "revision": 1 } };
             if !set.is_empty() {
                 change.insert("$set", set);
@@ -226,26 +208,64 @@ impl Services {
         if !users.is_empty() {
             return Ok(Unlinked::Linked(users.iter().map(|row| row.text_or_empty("name")).collect()));
         }
-        let of_service = doc! { "grid_service_id": oid(service) };
-        let all = |collection| Write::RemoveAll { collection, filter: of_service.clone() };
-        let writes = [
-            Write::Remove { collection: SERVICES, filter: doc! { "_id": oid(service) } },
-            all(INSTANCES),
-            all("grid_service_deploys"),
-            all("frozen_pods"),
-            Write::RemoveAll { collection: "deploy_claims", filter: doc! { "_id": oid(service) } },
-        ];
-        Ok(match self.store.transact(&writes).await? {
+        Ok(match self.store.transact(&removing(service)).await? {
             Outcome::Done => Unlinked::Removed,
             Outcome::Unmatched => Unlinked::Missing,
         })
     }
 
-    async fn networks(&self, grid: Id) -> Result<Vec<Id>, Failure> {
+    /// The networks that services without one of their own are in.
+    pub(crate) async fn networks(&self, grid: Id) -> Result<Vec<Id>, Failure> {
         let rows = Table::new(self.store.database(), "networks");
         let rows = rows.all(doc! { "grid_id": oid(grid), "name": "kontena" }, doc! {}).await?;
         Ok(rows.iter().filter_map(|row| row.id("_id")).collect())
     }
+}
+
+/// A new service as it is stored.
+pub(crate) fn document(
+    grid: Id,
+    stack: Id,
+    service: &NewService,
+    resolved: &Resolved,
+    networks: &[Id],
+) -> Document {
+    let joins = service.fields.net.as_deref().unwrap_or("bridge") == "bridge";
+    let networks = if joins { networks } else { &[] };
+    let mut document = doc! {
+        "labels": {}, "affinity": [], "container_count": 1, "ports": [], "env": [], "volumes": [],
+        "volumes_from": [], "cap_add": [], "cap_drop": [], "net": "bridge", "state": "initialized",
+        "log_opts": {}, "devices": [], "revision": 1, "strategy": "ha", "stop_grace_period": 10,
+        "name": &service.name, "stateful": service.stateful, "read_only": false,
+        "grid_id": oid(grid), "stack_id": oid(stack), "network_ids": oids(networks.iter().copied()),
+    };
+    document.extend(fields::documents(&service.fields, resolved, None));
+    document
+}
+
+/// What of a change makes a difference.
+pub(crate) fn differing(row: &Document, change: &ServiceChange, resolved: &Resolved) -> Document {
+    let set = fields::documents(&change.fields, resolved, Some(row));
+    set.into_iter().filter(|(key, value)| !fields::is_same(row.get(key), value)).collect()
+}
+
+/// A service as long as nobody changed what a change of it was compared with.
+pub(crate) fn as_seen(row: &Document) -> Document {
+    let part = |key: &str| row.get(key).cloned().unwrap_or(Bson::Null);
+    doc! { "_id": part("_id"), "revision": part("revision"), "updated_at": part("updated_at") }
+}
+
+/// What removes a service with its instances and deploys.
+pub(crate) fn removing(service: Id) -> [Write; 5] {
+    let of_service = doc! { "grid_service_id": oid(service) };
+    let all = |collection| Write::RemoveAll { collection, filter: of_service.clone() };
+    [
+        Write::Remove { collection: SERVICES, filter: doc! { "_id": oid(service) } },
+        all(INSTANCES),
+        all("grid_service_deploys"),
+        all("frozen_pods"),
+        Write::RemoveAll { collection: CLAIMS, filter: doc! { "_id": oid(service) } },
+    ]
 }
 
 pub(crate) fn parse(row: &Document) -> Result<ServiceRow, Failure> {

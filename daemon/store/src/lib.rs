@@ -8,6 +8,7 @@ mod audit_logs;
 mod authorization_requests;
 mod bus;
 mod certificates;
+mod claims;
 mod client;
 mod command;
 mod configurations;
@@ -43,6 +44,7 @@ mod sentinel;
 mod service_instances;
 mod service_references;
 mod session;
+mod stacks;
 mod statistics;
 mod table;
 mod telemetry;
@@ -72,7 +74,9 @@ pub use effect::Effect;
 pub use event_logs::{EventFilter, EventLogs, EventRow};
 pub use grid_scene::{Scene, Scenes};
 pub use grid_secrets::{GridSecrets, SecretRow};
-pub use grid_services::{ContainerCounts, Resolved, ServiceRow, ServiceSurroundings, Services, Unlinked};
+pub use grid_services::{
+    ContainerCounts, Inside, Resolved, ServiceRow, ServiceSurroundings, Services, Unlinked,
+};
 pub use grids::{GridCounts, GridRow, Grids, MadeGrid};
 pub use host_nodes::{
     CreateFault, Ended, Ending, HostNodes, LostNode, MadeNode, NewNode, NodeDetails, NodeOwner, NodeRow,
@@ -96,6 +100,10 @@ pub use sentinel::Sentinel;
 pub use service_instances::{InstanceDetails, InstanceRow, NotFound, ServiceInstances};
 pub use service_references::{ServiceReference, ServiceReferences, Used};
 pub use session::{InvalidSessionId, SessionId};
+pub use stacks::{
+    ChangedMember, NewMember, NextDeploy, OpenStack, RevisionRow, StackClaim, StackDeployRow, StackLook,
+    StackMove, StackRow, Stacks,
+};
 pub use statistics::{Link, Measure, Minute, Statistics, Usage, Wanted};
 pub use telemetry::{ContainerStatRow, LogRow, NodeStatRow, ReportedEvent, Telemetry};
 pub use token_key::TokenKey;

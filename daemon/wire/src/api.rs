@@ -8,6 +8,7 @@ mod log;
 mod node;
 mod resource;
 mod service;
+mod stack;
 mod statistics;
 
 pub use access::{Code, Role, Server, Token, TokenUser, Tokens, User, Users};
@@ -26,6 +27,7 @@ pub use service::{
     ServiceDeployOptions, ServiceHealth, ServiceHealthCheck, ServiceHook, ServiceInstance, ServiceInstances,
     ServiceLink, ServicePort, ServiceSecret, Services,
 };
+pub use stack::{Stack, StackDeploy, StackParent, Stacks};
 pub use statistics::{
     ContainerStat, ContainerStats, CpuUsage, MemoryUsage, Metrics, Point, PointCpu, PointFilesystem,
     PointLink, PointMemory, PointNetwork,

@@ -28,6 +28,7 @@ mod root;
 mod secrets;
 mod services;
 mod sessions;
+mod stacks;
 mod statistics;
 mod submitted;
 mod token_layer;
@@ -66,6 +67,7 @@ pub(super) fn router(api: &Api, admission: Admission) -> Router<Api> {
         .merge(resources())
         .merge(containers())
         .merge(services())
+        .merge(stacks())
         .fallback(root::nothing)
         .method_not_allowed_fallback(root::nothing)
         .layer(layer)
@@ -114,6 +116,7 @@ fn grids() -> Router<Api> {
         .route(&below("/nodes"), get(nodes::list).post(nodes::create))
         .route(&below("/services"), get(services::list).post(services::create))
         .route(&below("/services/{*rest}"), post(services::create))
+        .route(&below("/stacks"), get(stacks::list).post(stacks::create))
         .route(&below("/event_logs"), get(logs::events))
         .prefix(&below("/audit_log"), get(logs::audit_of_grid))
         .prefix(&below("/container_logs"), get(container_logs::of_grid))
@@ -188,4 +191,17 @@ fn services() -> Router<Api> {
         .route(&below("/event_logs"), get(services::events))
         .route(&below("/deploys/{part}"), get(services::show_deploy))
         .route(&below("/deploys/{part}/cancel"), post(services::cancel))
+}
+
+fn stacks() -> Router<Api> {
+    const STACK: &str = "/v1/stacks/{grid}/{stack}";
+    let below = |path: &str| format!("{STACK}{path}");
+    Router::new()
+        .route(STACK, get(stacks::show).put(stacks::update).patch(stacks::patch).delete(stacks::remove))
+        .prefix(&below("/deploy"), post(stacks::deploy))
+        .prefix(&below("/stop"), post(stacks::stop))
+        .prefix(&below("/restart"), post(stacks::restart))
+        .prefix(&below("/deploys/{part}"), get(stacks::show_deploy))
+        .route(&below("/container_logs"), get(stacks::lines))
+        .route(&below("/event_logs"), get(stacks::events))
 }

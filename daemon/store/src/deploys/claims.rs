@@ -7,8 +7,8 @@ use kontena_core::election::HolderId;
 use kontena_core::id::Id;
 use mongodb::bson::{Bson, Document, doc};
 
-use super::{CLAIMS, Claim, DEPLOYS, DeployRow, Deploys, parse};
-use crate::command::{Failure, is_duplicate, write, write_each};
+use super::{Claim, DEPLOYS, DeployRow, Deploys, parse};
+use crate::command::{Failure, write};
 use crate::document::{Read, oid, oids};
 use crate::service_instances::INSTANCES;
 use crate::table::{LIMIT, Table};
@@ -27,7 +27,7 @@ impl Deploys {
         let rows = Table::new(self.store.database(), DEPLOYS);
         let (waiting, claimed) = futures_util::try_join!(
             rows.fields(open, doc! {}, doc! { "grid_service_id": 1 }),
-            self.claims_of(services)
+            self.store.claims().holders(services)
         )?;
         let free: BTreeMap<Id, i64> = waiting
             .iter()
@@ -43,15 +43,15 @@ impl Deploys {
             self.claim_all(&free, me).await?.into_iter().map(|claim| (claim.service, claim)).collect();
         // What an earlier claimer wrote until then counts.
         let mut next = self.next(claims.keys().copied()).await?;
-        let idle = claims.values().filter(|claim| !next.contains_key(&claim.service)).copied();
-        self.release(idle).await?;
+        let idle = claims.values().filter(|claim| !next.contains_key(&claim.service));
+        self.store.claims().release(idle.map(|claim| (claim.service, claim.epoch))).await?;
         let taken = |service: &Id| Some((*claims.get(service)?, next.remove(service)?));
         Ok(services.iter().map(taken).collect())
     }
 
     /// Who has the deploys of a service in hand, and under which epoch.
     pub async fn claimed(&self, service: Id) -> Result<(Option<HolderId>, i64), Failure> {
-        Ok(self.claims_of(&[service]).await?.remove(&service).unwrap_or_default())
+        Ok(self.store.claims().holders(&[service]).await?.remove(&service).unwrap_or_default())
     }
 
     /// Claims the deploys of a service that was seen claimed under `seen`, and stamps its instances. `None` if somebody
@@ -60,46 +60,11 @@ impl Deploys {
         Ok(self.claim_all(&BTreeMap::from([(service, seen)]), me).await?.pop())
     }
 
-    async fn claims_of(&self, services: &[Id]) -> Result<BTreeMap<Id, (Option<HolderId>, i64)>, Failure> {
-        let claims = Table::new(self.store.database(), CLAIMS);
-        let rows = claims.all(doc! { "_id": { "$in": oids(services.iter().copied()) } }, doc! {}).await?;
-        let claim = |row: &Document| {
-            let master = row.text("master").and_then(|master| master.parse().ok());
-            Some((row.id("_id")?, (master, row.whole("epoch").unwrap_or(0))))
-        };
-        Ok(rows.iter().filter_map(claim).collect())
-    }
-
-    /// Those that nobody else claimed since they were seen.
+    /// Those that nobody else claimed since they were seen; their instances are stamped.
     async fn claim_all(&self, seen: &BTreeMap<Id, i64>, me: HolderId) -> Result<Vec<Claim>, Failure> {
-        let statement = |(service, seen): (&Id, &i64)| {
-            let (key, epoch) = (oid(*service), Bson::Int64(seen + 1));
-            let found = if *seen == 0 {
-                doc! { "$exists": false }
-            } else {
-                doc! { "$eq": seen }
-            };
-            doc! {
-                "q": { "_id": key, "epoch": found },
-                "u": { "$set": { "epoch": epoch, "master": me.to_string() }, "$inc": { "n": 1 } },
-                "upsert": *seen == 0,
-            }
-        };
-        let statements: Vec<Document> = seen.iter().map(statement).collect();
-        let command = doc! { "update": CLAIMS, "updates": statements };
-        let (made, faults) = write_each(self.store.database(), command, LIMIT).await?;
-        // Of a key that exists somebody else was faster.
-        if let Some((_, _, fault)) = faults.into_iter().find(|(_, code, _)| !is_duplicate(*code)) {
-            return Err(Failure::unknown(fault));
-        }
-        let wanted = seen.iter().map(|(service, seen)| Claim { service: *service, epoch: seen + 1 });
-        let claims: Vec<Claim> = if usize::try_from(made).is_ok_and(|made| made == seen.len()) {
-            wanted.collect()
-        } else {
-            let services: Vec<Id> = seen.keys().copied().collect();
-            let now = self.claims_of(&services).await?;
-            wanted.filter(|claim| now.get(&claim.service) == Some(&(Some(me), claim.epoch))).collect()
-        };
+        let taken = self.store.claims().take(seen, me).await?;
+        let claims: Vec<Claim> =
+            taken.into_iter().map(|(service, epoch)| Claim { service, epoch }).collect();
         let stamp = |Claim { service, epoch }: &Claim| {
             doc! {
                 "q": { "grid_service_id": oid(*service) }, "u": { "$set": { "claim_epoch": Bson::Int64(*epoch) } },
@@ -120,17 +85,5 @@ impl Deploys {
         // The oldest comes last, and stays.
         let rows = rows.all(filter, doc! { "created_at": -1, "_id": -1 }).await?;
         rows.iter().map(|row| parse(row).map(|deploy| (deploy.service, deploy))).collect()
-    }
-
-    /// Gives claims back. Who finds a deploy after that may claim it.
-    async fn release(&self, claims: impl Iterator<Item = Claim>) -> Result<(), Failure> {
-        let free = |Claim { service, epoch }: Claim| {
-            doc! { "q": { "_id": oid(service), "epoch": epoch }, "u": { "$set": { "master": Bson::Null } } }
-        };
-        let updates: Vec<Document> = claims.map(free).collect();
-        if updates.is_empty() {
-            return Ok(());
-        }
-        write(self.store.database(), doc! { "update": CLAIMS, "updates": updates }, LIMIT).await.map(drop)
     }
 }

@@ -5,7 +5,8 @@ use kontena_core::id::Id;
 use mongodb::bson::{Bson, Document, doc};
 use serde_json::{Map, Value};
 
-use super::{CLAIMS, Claim, DEPLOYS, Deploys, StepRow, step_document};
+use super::{Claim, DEPLOYS, Deploys, StepRow, step_document};
+use crate::claims::CLAIMS;
 use crate::command::Failure;
 use crate::document::{fresh, object_from_json, oid, whole};
 use crate::grid_services::SERVICES;

@@ -4,7 +4,7 @@ use std::collections::{HashMap, HashSet};
 
 use kontena_core::form::Invalid;
 use kontena_core::id::Id;
-use kontena_core::input::{MountInput, ServiceFields};
+use kontena_core::input::{LinkInput, MountInput, ServiceFields};
 use mongodb::bson::{Document, doc};
 use serde_json::Value;
 
@@ -22,12 +22,36 @@ pub struct Resolved {
     pub volumes: Vec<(MountInput, Option<Id>)>,
 }
 
+/// What names mean inside of a stack.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Inside {
+    /// The services of the stack, those among them that are yet to be made.
+    pub services: HashMap<String, Id>,
+    /// The volumes that the stack declares, each with its name in the grid. `None`: names are those of the grid.
+    pub volumes: Option<HashMap<String, String>>,
+    /// Whether only volumes that are declared may be named.
+    pub declared_only: bool,
+}
+
+impl Inside {
+    /// The volume of the grid that a service of the stack means; an error says what is wrong.
+    fn volume<'a>(&'a self, name: &'a str) -> Result<&'a str, String> {
+        let Some(volumes) = &self.volumes else { return Ok(name) };
+        match volumes.get(name) {
+            Some(external) => Ok(external),
+            None if self.declared_only => Err(format!("Volume {name} is not declared in the stack")),
+            None => Ok(name),
+        }
+    }
+}
+
 impl Services {
     /// Looks up what the fields of a service of this stack refer to. The inner error is what does not exist.
     pub async fn resolve(
         &self,
         grid: Id,
         stack: &str,
+        inside: &Inside,
         fields: &ServiceFields,
     ) -> Result<Result<Resolved, Invalid>, Failure> {
         let mut faults = Invalid::default();
@@ -58,16 +82,14 @@ impl Services {
         }
         if fields.links.as_ref().is_some_and(|links| !links.is_empty()) {
             let mut missing = Vec::new();
-            self.links(grid, stack, fields, &mut resolved, &mut missing).await?;
+            self.links(grid, (stack, inside), fields, &mut resolved, &mut missing).await?;
             add("links", missing);
         }
         if let Some(volumes) = &fields.volumes {
             let mounts: Vec<MountInput> = volumes.iter().filter_map(|text| MountInput::read(text)).collect();
-            let names: HashSet<&str> = mounts
-                .iter()
-                .filter_map(|mount| mount.source.as_deref())
-                .filter(|name| !name.starts_with('/'))
-                .collect();
+            let volume_of = |mount: &MountInput| mount.source.clone().filter(|name| !name.starts_with('/'));
+            let wanted: Vec<String> = mounts.iter().filter_map(volume_of).collect();
+            let names: HashSet<&str> = wanted.iter().filter_map(|name| inside.volume(name).ok()).collect();
             let known = if names.is_empty() {
                 HashMap::new()
             } else {
@@ -75,10 +97,17 @@ impl Services {
             };
             let mut missing = Vec::new();
             for mount in mounts {
-                let name = mount.source.as_ref().filter(|name| !name.starts_with('/'));
-                let volume = name.and_then(|name| known.get(name)).copied();
-                if let (Some(name), None) = (name, volume) {
-                    missing.push(format!("Volume {name} does not exist"));
+                let mut volume = None;
+                if let Some(name) = volume_of(&mount) {
+                    match inside.volume(&name) {
+                        Ok(name) => {
+                            volume = known.get(name).copied();
+                            if volume.is_none() {
+                                missing.push(format!("Volume {name} does not exist"));
+                            }
+                        }
+                        Err(why) => missing.push(why),
+                    }
                 }
                 resolved.volumes.push((mount, volume));
             }
@@ -90,18 +119,25 @@ impl Services {
     async fn links(
         &self,
         grid: Id,
-        stack: &str,
+        (stack, inside): (&str, &Inside),
         fields: &ServiceFields,
         resolved: &mut Resolved,
         missing: &mut Vec<String>,
     ) -> Result<(), Failure> {
-        let targets: Vec<(&str, (&str, &str))> =
-            fields.links.iter().flatten().map(|link| (link.alias.as_str(), link.target(stack))).collect();
-        let names = targets.iter().map(|(_, (stack, _))| *stack).collect();
+        // Those within the stack need no look, and may not be there yet.
+        let own =
+            |link: &LinkInput| if link.name.contains('/') { None } else { inside.services.get(&link.name) };
+        let targets: Vec<(&str, (&str, &str), Option<Id>)> = fields
+            .links
+            .iter()
+            .flatten()
+            .map(|link| (link.alias.as_str(), link.target(stack), own(link).copied()))
+            .collect();
+        let names = targets.iter().map(|(_, (stack, _), _)| *stack).collect();
         let stacks = self.known("stacks", "name", grid, names).await?;
         let either: Vec<Document> = targets
             .iter()
-            .filter_map(|(_, (stack, name))| {
+            .filter_map(|(_, (stack, name), _)| {
                 Some(doc! { "stack_id": oid(*stacks.get(*stack)?), "name": *name })
             })
             .collect();
@@ -116,7 +152,11 @@ impl Services {
                 }
             }
         }
-        for (alias, (stack, name)) in targets {
+        for (alias, (stack, name), own) in targets {
+            if let Some(service) = own {
+                resolved.links.push((alias.to_owned(), service));
+                continue;
+            }
             let Some(id) = stacks.get(stack) else {
                 missing.push(format!("Link {stack}/{name} points to non-existing stack"));
                 continue;

@@ -32,7 +32,7 @@ const SECRETS: [&str; 2] = ["token", "code"];
 
 type Index = (&'static [&'static str], Kind);
 
-const INDEXES: [(&str, &[Index]); 26] = [
+const INDEXES: [(&str, &[Index]); 27] = [
     (
         "access_tokens",
         &[
@@ -111,6 +111,7 @@ const INDEXES: [(&str, &[Index]); 26] = [
             (&["queued_at"], Plain),
             (&["started_at"], Plain),
             (&["finished_at"], Plain),
+            (&["stack_deploy_id"], Sparse),
         ],
     ),
     ("frozen_pods", &[(&["grid_service_id"], Plain)]),
@@ -136,7 +137,8 @@ const INDEXES: [(&str, &[Index]); 26] = [
         ],
     ),
     ("networks", &[(&["name"], Plain), (&["grid_id"], Plain)]),
-    ("stack_revisions", &[(&["stack_id"], Plain)]),
+    ("stack_deploys", &[(&["stack_id"], Plain), (&["_deploy_state"], Plain)]),
+    ("stack_revisions", &[(&["stack_id"], Plain), (&["stack_id", "revision"], Plain)]),
     ("registries", &[(&["grid_id"], Plain), (&["grid_id", "name"], Unique)]),
     ("roles", &[(&["name"], Unique), (&["user_ids"], Plain)]),
     (
@@ -147,6 +149,7 @@ const INDEXES: [(&str, &[Index]); 26] = [
             (&["parent_name"], Plain),
             (&["labels"], Plain),
             (&["grid_id", "name"], Unique),
+            (&["removal.asked_at"], Sparse),
         ],
     ),
     (

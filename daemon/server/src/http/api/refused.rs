@@ -29,6 +29,8 @@ pub(super) enum Refused {
     Late,
     /// 404 with a text.
     Missing(String),
+    /// 404 with an empty object.
+    Nothing,
     /// 404 without a body.
     NoRoute,
     /// 403: the grid is not the caller's.
@@ -125,6 +127,7 @@ impl IntoResponse for Refused {
             Self::TooLarge => error(StatusCode::PAYLOAD_TOO_LARGE, "The request is too large"),
             Self::Late => error(StatusCode::REQUEST_TIMEOUT, "The request did not come to its end"),
             Self::Missing(text) => error(StatusCode::NOT_FOUND, text),
+            Self::Nothing => Answer(StatusCode::NOT_FOUND, json!({})).into_response(),
             Self::NoRoute => empty(StatusCode::NOT_FOUND),
             Self::Denied => error(StatusCode::FORBIDDEN, "Access denied"),
             Self::Forbidden(text) => error(StatusCode::FORBIDDEN, text),

@@ -10,7 +10,10 @@ use axum::response::Response;
 use kontena_core::form::{Form, Invalid, text};
 use kontena_core::id::Id;
 use kontena_core::input::{NewService, ServiceChange};
-use kontena_store::{EventFilter, Failure, GridRow, LineFilter, Resolved, ServiceRow, Unlinked};
+use kontena_core::stack::NO_STACK;
+use kontena_store::{
+    EventFilter, Failure, GridRow, Inside, LineFilter, Resolved, ServiceRow, Unlinked, Wanted,
+};
 use kontena_wire::agent::outbound;
 use kontena_wire::api;
 use serde::Deserialize;
@@ -24,13 +27,9 @@ use super::refused::{Refused, Reply};
 use super::submitted::{At, Query, Submitted};
 use super::{container_logs, logs, notices};
 use crate::http::Api;
-use body::Shown;
-
-pub(super) use deploys::{cancel, deploy, scale, show as show_deploy};
+pub(super) use body::Shown;
+pub(super) use deploys::{body as deploy_body, cancel, deploy, scale, show as show_deploy};
 pub(super) use instances::{list as instances, show as show_instance, unschedule};
-
-/// The stack of services without one.
-const NO_STACK: &str = "null";
 
 #[derive(Deserialize)]
 pub(super) struct ServiceAt {
@@ -126,7 +125,7 @@ pub(super) async fn create(
     let wanted = NewService::read(&submitted.fields, NO_STACK, &grid.name)?;
     let stack = stack(&api, &grid, NO_STACK).await?.ok_or_else(Refused::not_found)?;
     let services = api.resources.store.services();
-    let resolved = services.resolve(grid.id, NO_STACK, &wanted.fields).await??;
+    let resolved = services.resolve(grid.id, NO_STACK, &Inside::default(), &wanted.fields).await??;
     let row = match services.create(grid.id, stack, &wanted, &resolved).await {
         Err(Failure::Duplicate) => return Err(Refused::field("name", "is already taken")),
         made => made?,
@@ -149,7 +148,8 @@ pub(super) async fn update(
     let Found { grid, stack, row } = find(&api, &caller, &at).await?;
     let change = ServiceChange::read(&submitted.fields, row.definition.stateful)?;
     let services = api.resources.store.services();
-    let resolved = services.resolve(grid.id, &stack, &change.fields).await??;
+    let inside = inside(&api, row.definition.stack).await?;
+    let resolved = services.resolve(grid.id, &stack, &inside, &change.fields).await??;
     no_new_anonymous(&row, &resolved)?;
     let row = services.update(row.definition.id, &change, &resolved).await?.ok_or_else(Refused::not_found)?;
     let found = Found { grid, stack, row };
@@ -157,8 +157,18 @@ pub(super) async fn update(
     Ok(ok(found.show(&api).await?))
 }
 
+/// What the names of volumes mean in a stack.
+async fn inside(api: &Api, stack: Id) -> Result<Inside, Refused> {
+    let Some(latest) = api.resources.store.stacks().latest(&[stack]).await?.remove(&stack) else {
+        return Ok(Inside::default());
+    };
+    let declared = latest.definition.volumes.into_iter();
+    let volumes = declared.filter_map(|volume| Some((volume.name, volume.external?))).collect();
+    Ok(Inside { volumes: Some(volumes), ..Inside::default() })
+}
+
 /// A service that keeps data would not find it again.
-fn no_new_anonymous(row: &ServiceRow, resolved: &Resolved) -> Result<(), Refused> {
+pub(super) fn no_new_anonymous(row: &ServiceRow, resolved: &Resolved) -> Result<(), Invalid> {
     let known = |path: &str| row.definition.volumes.iter().any(|volume| volume.path.as_deref() == Some(path));
     let added = |path: &str| row.definition.stateful && !known(path);
     let messages: Vec<Value> = resolved
@@ -177,7 +187,7 @@ fn no_new_anonymous(row: &ServiceRow, resolved: &Resolved) -> Result<(), Refused
     }
     let mut faults = Invalid::default();
     faults.0.insert("volumes".to_owned(), Value::Array(messages));
-    Err(faults.into())
+    Err(faults)
 }
 
 pub(super) async fn remove(

@@ -9,13 +9,13 @@ use serde_json::Value;
 use crate::http::api::answer::time;
 
 /// What services are shown among.
-pub(super) struct Shown<'a> {
-    pub(super) grid: &'a GridRow,
-    pub(super) around: &'a ServiceSurroundings,
+pub(in crate::http::api) struct Shown<'a> {
+    pub(in crate::http::api) grid: &'a GridRow,
+    pub(in crate::http::api) around: &'a ServiceSurroundings,
 }
 
 impl Shown<'_> {
-    pub(super) fn service(&self, row: &ServiceRow) -> api::Service {
+    pub(in crate::http::api) fn service(&self, row: &ServiceRow) -> api::Service {
         let Self { grid, around } = self;
         let definition = &row.definition;
         let stack = around.stacks.get(&definition.stack).map_or("null", String::as_str);

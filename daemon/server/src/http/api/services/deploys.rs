@@ -53,7 +53,7 @@ async fn request(
     let row = asked.ok_or_else(Refused::not_found)?;
     api.deployer.wake(found.id());
     found.note(api, caller, event, &submitted.raw).await;
-    Ok(ok(body(found, row, &HashMap::new())))
+    Ok(ok(body(place(found), row, &HashMap::new())))
 }
 
 pub(in crate::http::api) async fn show(
@@ -65,7 +65,7 @@ pub(in crate::http::api) async fn show(
     let row = one(&api, &found, &id).await?;
     let nodes: Vec<Id> = row.steps.iter().map(|step| step.node).collect();
     let names = api.resources.store.host_nodes().names(&nodes).await?;
-    Ok(ok(body(&found, row, &names)))
+    Ok(ok(body(place(&found), row, &names)))
 }
 
 /// Calls a deploy off, which the original could not.
@@ -91,7 +91,16 @@ async fn one(api: &Api, found: &Found, id: &str) -> Result<DeployRow, Refused> {
     api.resources.store.deploys().by_id(found.id(), id).await?.ok_or_else(Refused::not_found)
 }
 
-fn body(found: &Found, row: DeployRow, names: &HashMap<Id, String>) -> api::ServiceDeploy {
+/// The path of a service and how many instances it shall have.
+fn place(found: &Found) -> (String, i64) {
+    (format!("{}/{}/{}", found.grid.name, found.stack, found.name()), found.row.instances)
+}
+
+pub(in crate::http::api) fn body(
+    (service_id, instance_count): (String, i64),
+    row: DeployRow,
+    names: &HashMap<Id, String>,
+) -> api::ServiceDeploy {
     let instance = |step: StepRow| api::InstanceDeploy {
         instance_number: step.number,
         node: names.get(&step.node).cloned(),
@@ -109,10 +118,10 @@ fn body(found: &Found, row: DeployRow, names: &HashMap<Id, String>) -> api::Serv
         queued_at: row.queued_at.map(offset_time),
         started_at: row.started_at.map(offset_time),
         finished_at: row.finished_at.map(offset_time),
-        service_id: format!("{}/{}/{}", found.grid.name, found.stack, found.name()),
+        service_id,
         state: row.state.name().to_owned(),
         reason: row.reason,
-        instance_count: found.row.instances,
+        instance_count,
         instance_deploys: row.steps.into_iter().map(instance).collect(),
         report: row.report,
     }
