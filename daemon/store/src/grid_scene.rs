@@ -4,18 +4,19 @@ use std::collections::{BTreeSet, HashMap};
 use std::time::Duration;
 
 use futures_util::TryStreamExt;
+use kontena_core::agents::pod::Scope;
 use kontena_core::id::Id;
 use kontena_core::scheduler::{
     Container, Grid, Instance, Memory, NamedVolume, Neighbour, Node, Service, Strategy,
 };
 use mongodb::Database;
-use mongodb::bson::{Bson, Document, doc};
+use mongodb::bson::{Bson, DateTime, Document, doc};
 
 use crate::client::Store;
 use crate::command::Failure;
 use crate::document::{Read, oid, oids};
 use crate::grid_services::ServiceRow;
-use crate::pod_sources::volume;
+use crate::pod_sources::{VolumeDefinition, volume};
 use crate::table::LIMIT;
 
 /// What a plan is made of.
@@ -53,16 +54,11 @@ impl Scenes {
         let definition = &row.definition;
         let grid_id = definition.grid;
         let of_grid = || doc! { "grid_id": oid(grid_id) };
-        let shown = doc! {
-            "name": 1, "node_number": 1, "labels": 1, "availability": 1, "connected": 1, "volume_drivers": 1,
-            "cpus": 1, "mem_total": 1, "latest_stats.memory": 1,
-            "away": { "$subtract": ["$$NOW", { "$ifNull": ["$last_seen_at", "$$NOW"] }] },
-        };
         let used: BTreeSet<Id> = definition.volumes.iter().filter_map(|volume| volume.volume).collect();
         let (grids, stacks, nodes, own, volumes) = futures_util::try_join!(
             self.find("grids", doc! { "_id": oid(grid_id) }, doc! { "name": 1, "default_affinity": 1 }),
             self.find("stacks", doc! { "_id": oid(definition.stack) }, doc! { "name": 1 }),
-            self.find("host_nodes", of_grid(), shown),
+            self.find("host_nodes", of_grid(), node_fields()),
             self.find(
                 "grid_service_instances",
                 doc! { "grid_service_id": oid(definition.id) },
@@ -73,45 +69,14 @@ impl Scenes {
         let named = |rows: &[Document]| rows.first().and_then(|row| row.text("name"));
         let grid_name = named(&grids).ok_or_else(|| Failure::unknown("a service of no grid"))?;
         let stack = named(&stacks).ok_or_else(|| Failure::unknown("a service of no stack"))?;
-        let affinity = if row.affinity.is_empty() {
-            grids.first().map(|grid| grid.texts("default_affinity")).unwrap_or_default()
-        } else {
-            row.affinity.clone()
-        };
-        let volumes: Vec<(Id, NamedVolume)> = volumes
-            .iter()
-            .filter_map(|row| {
-                let kept = volume(row)?;
-                let engine_name = match kept.scope {
-                    kontena_core::agents::pod::Scope::Instance => {
-                        format!("{}.{}", definition.engine_name(&stack), kept.name)
-                    }
-                    scope => definition.volume_name(&kept.name, scope, &stack, 0),
-                };
-                Some((row.id("_id")?, NamedVolume { driver: kept.driver, scope: kept.scope, engine_name }))
-            })
-            .collect();
-        let service = Service {
-            id: definition.id,
-            stack,
-            name: definition.name.clone(),
-            stateful: definition.stateful,
-            strategy: Strategy::named(&row.strategy),
-            instances: usize::try_from(row.instances).unwrap_or(0),
-            affinity,
-            volumes: volumes.iter().map(|(_, volume)| volume.clone()).collect(),
-            node_ports: definition.ports.iter().map(|port| port.node_port).collect(),
-            cpus: definition.cpus,
-            memory: definition.memory,
-            memory_swap: definition.memory_swap,
-            memory_seen: self.memory_seen(row).await?,
-            volumes_from: definition.volumes_from.clone(),
-            net: definition.net.clone(),
-        };
+        let affinity = grids.first().map(|grid| grid.texts("default_affinity")).unwrap_or_default();
+        let kept = volumes.iter().filter_map(|row| Some((row.id("_id")?, volume(row)?))).collect();
+        let (mut service, volumes) = scheduled(row, stack, &affinity, &kept);
+        service.memory_seen = self.memory_seen(row).await?;
         let node_names = nodes.iter().filter_map(|row| Some((row.id("_id")?, row.text("name")?))).collect();
         let ids: Vec<Id> = nodes.iter().filter_map(|row| row.id("_id")).collect();
         let mut places = HashMap::new();
-        if service.volumes.iter().any(|volume| volume.scope == kontena_core::agents::pod::Scope::Instance) {
+        if service.volumes.iter().any(|volume| volume.scope == Scope::Instance) {
             let filter = doc! { "host_node_id": { "$in": oids(ids.iter().copied()) } };
             for row in self.find("volume_instances", filter, doc! { "host_node_id": 1, "name": 1 }).await? {
                 if let (Some(node), Some(name)) = (row.id("host_node_id"), row.text("name")) {
@@ -175,16 +140,8 @@ impl Scenes {
                 "grid_id": oid(grid_id), "deleted_at": Bson::Null, "container_type": "container",
             };
             let fields = doc! { "host_node_id": 1, "name": 1, "labels": 1, "instance_number": 1 };
-            for row in self.find("containers", filter, fields).await? {
-                let label = |key: &str| row.get_document("labels").ok().and_then(|labels| labels.text(key));
-                let instance = (|| {
-                    let stack = label("io;kontena;stack;name")?;
-                    Some((stack, label("io;kontena;service;name")?, row.whole("instance_number")?))
-                })();
-                if let (Some(node), Some(name)) = (row.id("host_node_id"), row.text("name")) {
-                    grid.contain(Container { node, name, instance });
-                }
-            }
+            let found = self.find("containers", filter, fields).await?;
+            found.iter().filter_map(container).for_each(|container| grid.contain(container));
         }
         Ok(())
     }
@@ -223,11 +180,62 @@ impl Scenes {
     }
 }
 
-fn place_fields() -> Document {
+/// A service as the scheduler sees it, with its volumes in the order of its mounts. What its instances were seen to use
+/// is not in it.
+pub(crate) fn scheduled(
+    row: &ServiceRow,
+    stack: String,
+    default_affinity: &[String],
+    kept: &HashMap<Id, VolumeDefinition>,
+) -> (Service, Vec<(Id, NamedVolume)>) {
+    let definition = &row.definition;
+    let mut volumes: Vec<(Id, NamedVolume)> = Vec::new();
+    for id in definition.volumes.iter().filter_map(|volume| volume.volume) {
+        let Some(kept) = kept.get(&id).filter(|_| volumes.iter().all(|(known, _)| *known != id)) else {
+            continue;
+        };
+        let engine_name = match kept.scope {
+            Scope::Instance => format!("{}.{}", definition.engine_name(&stack), kept.name),
+            scope => definition.volume_name(&kept.name, scope, &stack, 0),
+        };
+        volumes.push((id, NamedVolume { driver: kept.driver.clone(), scope: kept.scope, engine_name }));
+    }
+    let affinity = if row.affinity.is_empty() { default_affinity.to_vec() } else { row.affinity.clone() };
+    let service = Service {
+        id: definition.id,
+        stack,
+        name: definition.name.clone(),
+        stateful: definition.stateful,
+        strategy: Strategy::named(&row.strategy),
+        instances: usize::try_from(row.instances).unwrap_or(0),
+        affinity,
+        volumes: volumes.iter().map(|(_, volume)| volume.clone()).collect(),
+        node_ports: definition.ports.iter().map(|port| port.node_port).collect(),
+        cpus: definition.cpus,
+        memory: definition.memory,
+        memory_swap: definition.memory_swap,
+        memory_seen: None,
+        volumes_from: definition.volumes_from.clone(),
+        net: definition.net.clone(),
+    };
+    (service, volumes)
+}
+
+/// The fields of a node that count, and for how long it was not seen.
+pub(crate) fn node_fields() -> Document {
+    let long_ago = DateTime::from_millis(0);
+    doc! {
+        "grid_id": 1, "name": 1, "node_number": 1, "labels": 1, "availability": 1, "connected": 1,
+        "volume_drivers": 1, "cpus": 1, "mem_total": 1, "latest_stats.memory": 1,
+        "away": { "$subtract": ["$$NOW", { "$ifNull": ["$last_seen_at", long_ago] }] },
+    }
+}
+
+pub(crate) fn place_fields() -> Document {
     doc! { "grid_service_id": 1, "instance_number": 1, "host_node_id": 1 }
 }
 
-fn instance(row: &Document) -> Option<Instance> {
+pub(crate) fn instance(row: &Document) -> Option<Instance> {
     Some(Instance {
         service: row.id("grid_service_id")?,
         number: row.whole("instance_number")?,
@@ -235,7 +243,16 @@ fn instance(row: &Document) -> Option<Instance> {
     })
 }
 
-fn node(row: &Document, volumes: BTreeSet<String>) -> Option<Node> {
+pub(crate) fn container(row: &Document) -> Option<Container> {
+    let label = |key: &str| row.get_document("labels").ok().and_then(|labels| labels.text(key));
+    let instance = (|| {
+        let stack = label("io;kontena;stack;name")?;
+        Some((stack, label("io;kontena;service;name")?, row.whole("instance_number")?))
+    })();
+    Some(Container { node: row.id("host_node_id")?, name: row.text("name")?, instance })
+}
+
+pub(crate) fn node(row: &Document, volumes: BTreeSet<String>) -> Option<Node> {
     let connected = row.flag("connected").unwrap_or_default();
     let away = row.whole("away").and_then(|away| u64::try_from(away).ok()).unwrap_or(0);
     let memory = row.get_document("latest_stats").and_then(|stats| stats.get_document("memory")).ok();

@@ -111,6 +111,7 @@ const INDEXES: [(&str, &[Index]); 26] = [
             (&["queued_at"], Plain),
             (&["started_at"], Plain),
             (&["finished_at"], Plain),
+            (&["grid_service_id", "finished_at"], Plain),
         ],
     ),
     ("frozen_pods", &[(&["grid_service_id"], Plain)]),
