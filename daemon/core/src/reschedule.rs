@@ -14,6 +14,9 @@ use crate::scheduler::{Grid, Service, plan};
 pub const STACK_DEPLOY: Duration = Duration::from_secs(30 * 60);
 /// From the end of a failed deploy to the next, and the time in which there may be no more than [`TOGETHER`].
 pub const PAUSE: Duration = Duration::from_secs(20);
+/// For how long a service that was changed is left alone: whoever changes it often deploys it next, by itself or with
+/// its stack.
+pub const SETTLE: Duration = Duration::from_millis(700);
 /// A second deploy may follow at once, since the world may have changed meanwhile.
 const TOGETHER: usize = 2;
 
@@ -26,8 +29,8 @@ pub struct Facts {
     pub deploy_open: bool,
     /// The age of the youngest deploy of its stack that is not finished.
     pub stack_deploy: Option<Duration>,
-    /// Whether it was changed after its last deploy began.
-    pub outdated: bool,
+    /// Since it was changed, if that was after its last deploy began.
+    pub outdated: Option<Duration>,
     /// How often it shall be deployed.
     pub interval: Option<Duration>,
     /// Since its last deploy began.
@@ -103,6 +106,8 @@ pub enum Rest {
     Deploying,
     /// Its stack is being deployed.
     StackDeploying,
+    /// It was changed a moment ago.
+    Settling,
     /// There is something to do, but it was tried a moment ago.
     Pausing,
     /// Everything is as it should be.
@@ -118,6 +123,7 @@ impl Rest {
             Self::NotRunning => "not running",
             Self::Deploying => "being deployed",
             Self::StackDeploying => "in a stack being deployed",
+            Self::Settling => "changed a moment ago",
             Self::Pausing => "pausing",
             Self::InPlace => "in place",
         }
@@ -161,10 +167,13 @@ pub fn judge(grid: &Grid, service: &Service, facts: &Facts) -> Judgement {
     if let Some(left) = facts.stack_deploy.and_then(|age| remaining(STACK_DEPLOY, age)) {
         return leave(Rest::StackDeploying, Some(left));
     }
+    if let Some(left) = facts.outdated.and_then(|since| remaining(SETTLE, since)) {
+        return leave(Rest::Settling, Some(left));
+    }
     let (wrong, settled) = misplaced(grid, service);
     let interval = facts.interval.zip(facts.since_deployed);
     let cause = wrong
-        .or_else(|| facts.outdated.then_some(Cause::Outdated))
+        .or_else(|| facts.outdated.map(|_| Cause::Outdated))
         .or_else(|| interval.is_some_and(|(interval, since)| interval < since).then_some(Cause::Interval));
     let (verdict, again) = match (cause, pause(facts)) {
         (Some(_), Some(pause)) => (Verdict::Leave(Rest::Pausing), Some(pause)),

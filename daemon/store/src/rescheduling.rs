@@ -227,7 +227,7 @@ impl Rescheduling {
         let pipeline = [
             doc! { "$match": filter },
             doc! { "$unset": UNUSED.to_vec() },
-            doc! { "$set": { "since_deployed": since("deployed_at") } },
+            doc! { "$set": { "since_deployed": since("deployed_at"), "since_updated": since("updated_at") } },
         ];
         let services = self.database.collection::<Document>(SERVICES);
         Ok(services.aggregate(pipeline).max_time(limit).await?.try_collect().await?)
@@ -360,12 +360,13 @@ fn facts(row: &Document, rows: &Rows, interval: Option<i64>) -> Facts {
         own.filter_map(|row| time(row, "since_created")).filter(|age| *age < PAUSE).collect();
     lately.sort_unstable_by_key(|age| std::cmp::Reverse(*age));
     let seconds = |interval: i64| u64::try_from(interval).ok().map(Duration::from_secs);
-    let (updated, deployed) = (row.time("updated_at"), row.time("deployed_at"));
+    let changes = row.time("updated_at").zip(row.time("deployed_at"));
+    let outdated = changes.is_some_and(|(updated, deployed)| updated > deployed);
     Facts {
         running: row.text("state").as_deref() == Some("running"),
         deploy_open: !deploys.iter().all(|row| finished(&row)),
         stack_deploy: row.id("stack_id").and_then(|stack| rows.stack_deploys.get(&stack)).copied(),
-        outdated: updated.zip(deployed).is_some_and(|(updated, deployed)| updated > deployed),
+        outdated: if outdated { time(row, "since_updated") } else { None },
         interval: interval.and_then(seconds),
         since_deployed: time(row, "since_deployed"),
         since_failed,
