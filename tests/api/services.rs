@@ -3,6 +3,7 @@
 mod fields;
 mod lives;
 mod losses;
+mod reschedule;
 mod stale;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -2,6 +2,7 @@
 //! and how a master behaves as a process.
 
 mod agents;
+mod duties;
 mod events;
 mod fence;
 mod lease;

@@ -215,3 +215,20 @@ fn every_kind_of_event_is_explained_in_the_catalog() {
     let explained: BTreeSet<&str> = catalog.lines().filter_map(|line| line.strip_prefix("-- ")).collect();
     assert_eq!(explained, BTreeSet::from(kontena_server::events::ALL));
 }
+
+/// Tests that a page names as `file: function`.
+#[test]
+fn the_tests_that_stand_for_pains_of_the_original_exist() {
+    let page = fs::read_to_string(root().join("tests/PAINS.md")).unwrap_or_default();
+    let named: Vec<(&str, &str)> = page.split('`').filter_map(|code| code.split_once(".rs: ")).collect();
+    assert!(named.len() > 50, "the page names {} tests", named.len());
+    let missing: Vec<String> = named
+        .into_iter()
+        .filter(|(file, function)| {
+            let text = fs::read_to_string(root().join(format!("{file}.rs"))).unwrap_or_default();
+            !text.contains(&format!("fn {function}()"))
+        })
+        .map(|(file, function)| format!("{file}.rs: {function}"))
+        .collect();
+    assert!(missing.is_empty(), "{missing:#?}");
+}

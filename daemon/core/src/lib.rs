@@ -17,6 +17,7 @@ pub mod login;
 pub mod masters;
 pub mod petname;
 pub mod rate_limit;
+pub mod reschedule;
 pub mod scheduler;
 pub mod stack;
 pub mod token;

@@ -2,13 +2,18 @@
 //! fenced writer, by a timer and when it is poked. One owner starts them when acting begins and ends them when
 //! it ends.
 
+mod certificates;
 mod containers;
+mod deploy_records;
 mod ephemeral_nodes;
 mod history;
+mod leftovers;
 mod masters;
 mod original_lock;
 mod owner;
 mod probe;
+mod rescheduling;
+mod schedule;
 mod seeding;
 mod sessions;
 
@@ -16,12 +21,13 @@ use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use kontena_core::election::Term;
-use kontena_store::{Batch, Effect, Failure, Store, WriteError, WriterHandle};
+use kontena_store::{Batch, Effect, Failure, NewEvent, Store, WriteError, WriterHandle};
 use thiserror::Error;
 use tokio::sync::watch;
 
 pub(crate) use owner::{DutyStatus, Owner, Statuses};
 
+use crate::deploys::Deployer;
 use crate::heartbeat::Picture;
 use crate::metrics::SharedMetrics;
 use crate::settings::Settings;
@@ -35,6 +41,10 @@ pub(crate) struct Leader {
     /// The term it acts under.
     pub(crate) term: Term,
     pub(crate) store: Store,
+    /// For change streams.
+    pub(crate) streams: Store,
+    /// Carries out what duties ask to be deployed.
+    pub(crate) deployer: Deployer,
     pub(crate) writer: WriterHandle,
     pub(crate) picture: watch::Receiver<Picture>,
     pub(crate) metrics: SharedMetrics,
@@ -47,6 +57,14 @@ impl Leader {
         let outcome = self.writer.commit(Batch { duty, term: self.term, effects }).await;
         self.metrics.batch(duty, count, &outcome);
         outcome
+    }
+
+    /// Tells a grid what was done. It is done, whether it is told or not.
+    async fn tell(&self, event: NewEvent) {
+        let message = event.message.clone();
+        if let Err(failure) = self.store.event_logs().add(event).await {
+            tracing::debug!(%failure, message, "not among the events");
+        }
     }
 }
 
@@ -66,8 +84,13 @@ pub(crate) trait Duty: Send + Sync + 'static {
     /// Its name in the API and in the writer's batches.
     fn name(&self) -> &'static str;
 
-    /// From the end of one run to the start of the next.
+    /// From the end of one run to the start of the next, asked after each run.
     fn every(&self) -> Duration;
+
+    /// Ends when the next run is wanted sooner. A wait for it may be given up.
+    fn poked(&self) -> BoxFuture<'_, ()> {
+        Box::pin(std::future::pending())
+    }
 
     /// How long a run may take.
     fn deadline(&self) -> Duration {
@@ -87,7 +110,11 @@ pub(crate) fn all(settings: &Settings) -> Vec<Box<dyn Duty>> {
         Box::new(original_lock::HoldOriginalLock::default()),
         Box::new(sessions::LostSessions::default()),
         Box::new(containers::DeletedContainers),
-        Box::new(ephemeral_nodes::EphemeralNodes),
+        Box::new(ephemeral_nodes::EphemeralNodes::default()),
+        Box::new(rescheduling::Rescheduling::default()),
+        Box::new(deploy_records::DeployRecords),
+        Box::new(leftovers::Leftovers),
+        Box::new(certificates::ExpiringCertificates::default()),
     ];
     if let Some(every) = settings.probe_every {
         duties.push(Box::new(probe::Probe::new(every)));

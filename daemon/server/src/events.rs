@@ -28,8 +28,11 @@ pub const DRAINED: &str = "9adc5d9e82cbdf1e13018b7e2d72eba0";
 /// A master of the original writes to the database.
 pub const ORIGINAL_RUNS: &str = "f1030595a02976c0a86874a0126c641f";
 
+/// A certificate ends soon.
+pub const CERTIFICATE_EXPIRES: &str = "4d0c4fd0b2f84f1e9c27b6d1d0a7c35e";
+
 /// All of them.
-pub const ALL: [&str; 13] = [
+pub const ALL: [&str; 14] = [
     ACTING,
     ELECTED,
     STANDBY,
@@ -43,4 +46,5 @@ pub const ALL: [&str; 13] = [
     MASTER_LOST,
     DRAINED,
     ORIGINAL_RUNS,
+    CERTIFICATE_EXPIRES,
 ];

@@ -215,8 +215,7 @@ impl Master {
     ) -> Result<Started, RunError> {
         let Self { settings, id, url, listeners, main, streams, writer, counter, trace, agents, desks } =
             self;
-        let metrics = SharedMetrics::default();
-        let statuses = Statuses::default();
+        let (metrics, statuses) = (SharedMetrics::default(), Statuses::default());
 
         let watch = LeaseWatch::default();
         tasks.spawn(watch.clone().run(streams.clone(), cancel.clone()));
@@ -238,9 +237,7 @@ impl Master {
 
         let (draining, _) = watch::channel(false);
         let (fitness_sender, fitness) = watch::channel(Fitness::Unknown("not asked yet".to_owned()));
-        let established =
-            fitness::establish(main.clone(), Arc::clone(&settings), fitness_sender, cancel.clone());
-        tasks.spawn(established);
+        tasks.spawn(fitness::establish(main.clone(), Arc::clone(&settings), fitness_sender, cancel.clone()));
 
         let (picture_sender, picture) = watch::channel(Picture::blank());
         let candidacy = Candidacy {
@@ -274,10 +271,13 @@ impl Master {
         let (writer, writer_handle) = Writer::new(&main, writer, authority, Limits::default());
         tasks.spawn(writer.run(cancel.clone()));
 
+        let deployer = Deployer::start(id, &main, &agents, &picture, (tasks, cancel));
         let owner = Owner {
             duties: duties::all(&settings).into(),
             leadership: leadership.clone(),
             store: main.clone(),
+            streams: streams.clone(),
+            deployer: deployer.clone(),
             writer: writer_handle,
             picture: picture.clone(),
             statuses: statuses.clone(),
@@ -300,7 +300,7 @@ impl Master {
         let resources =
             Resources::over(&main, &settings, serving.clone(), tasks).map_err(RunError::Client)?;
         let api = Api::from(Works {
-            deployer: Deployer::start(id, &main, &agents, &picture, (tasks, cancel)),
+            deployer,
             id,
             settings: Arc::clone(&settings),
             leadership,

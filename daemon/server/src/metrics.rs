@@ -43,6 +43,11 @@ struct DutyLabels {
 }
 
 #[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
+struct CauseLabels {
+    cause: &'static str,
+}
+
+#[derive(Clone, Debug, Hash, PartialEq, Eq, EncodeLabelSet)]
 struct StateLabels {
     state: &'static str,
 }
@@ -87,6 +92,7 @@ pub(crate) struct Metrics {
     calls: Calls,
     batches: Family<BatchLabels, Counter>,
     effects: Family<DutyLabels, Counter>,
+    rescheduled: Family<CauseLabels, Counter>,
 }
 
 #[derive(Clone, Debug)]
@@ -121,6 +127,11 @@ impl Metrics {
         }
     }
 
+    /// Counts a service that was deployed again without anybody asking.
+    pub(crate) fn rescheduled(&self, cause: &'static str) {
+        self.rescheduled.get_or_create(&CauseLabels { cause }).inc();
+    }
+
     /// Everything in the text format of Prometheus.
     pub(crate) fn render(&self, sample: &Sample) -> String {
         let mut registry = Registry::with_prefix("kontena_master");
@@ -134,7 +145,7 @@ impl Metrics {
     }
 
     fn register_counters(&self, registry: &mut Registry) {
-        let Self { terms_won, handovers, false_takeovers, calls, batches, effects } = self;
+        let Self { terms_won, handovers, false_takeovers, calls, batches, effects, rescheduled } = self;
         registry.register("terms_won", "Terms that this master took", terms_won.clone());
         registry.register("handovers", "Terms that this master gave back by itself", handovers.clone());
         registry.register(
@@ -149,6 +160,11 @@ impl Metrics {
         );
         registry.register("batches", "Batches that duties handed to the fenced writer", batches.clone());
         registry.register("effects", "Effects that were committed behind the fence", effects.clone());
+        registry.register(
+            "rescheduled",
+            "Services that were deployed again without anybody asking",
+            rescheduled.clone(),
+        );
     }
 }
 

@@ -12,7 +12,7 @@ use crate::document::{Read, date, oid, oids};
 use crate::service_references::ServiceReferences;
 use crate::table::Table;
 
-const CERTIFICATES: &str = "certificates";
+pub(crate) const CERTIFICATES: &str = "certificates";
 const AUTHORIZATIONS: &str = "grid_domain_authorizations";
 
 /// A certificate.

@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 
+use kontena_core::election::Term;
 use kontena_core::id::Id;
 use mongodb::bson::{Document, doc};
 use serde_json::{Map, Value};
@@ -27,6 +28,23 @@ pub struct EventFilter {
     pub stacks: Option<Vec<Id>>,
     /// Of these services.
     pub services: Option<Vec<Id>>,
+}
+
+/// An event of a leader, to be written.
+#[derive(Clone, Debug)]
+pub struct NewEvent {
+    /// What kind.
+    pub kind: &'static str,
+    /// 0 debug, 1 info, 2 warn, 3 error.
+    pub severity: i32,
+    /// In words.
+    pub message: String,
+    /// Of which grid.
+    pub grid: Id,
+    /// Of which service.
+    pub service: Option<Id>,
+    /// Under which term it was done.
+    pub term: Term,
 }
 
 /// An event as it is shown.
@@ -74,6 +92,20 @@ impl Store {
 }
 
 impl EventLogs {
+    /// Adds an event, which tells of something that was done: transactions cannot write to this collection.
+    pub async fn add(&self, event: NewEvent) -> Result<(), Failure> {
+        let NewEvent { kind, severity, message, grid, service, term } = event;
+        let mut fields = doc! {
+            "severity": severity, "type": kind, "msg": message, "grid_id": oid(grid),
+            "term": i64::try_from(term.0).unwrap_or(i64::MAX),
+        };
+        if let Some(service) = service {
+            fields.insert("grid_service_id", oid(service));
+        }
+        self.events.insert(fields).await?;
+        Ok(())
+    }
+
     /// A page of events, oldest first.
     pub async fn page(&self, filter: &EventFilter, page: Page, limit: i64) -> Result<Vec<EventRow>, Failure> {
         let EventFilter { grid, nodes, stacks, services } = filter;

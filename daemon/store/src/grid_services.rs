@@ -153,12 +153,12 @@ impl Services {
 
     /// Sets whether the service and each of its instances shall run.
     pub async fn set_state(&self, service: Id, state: &'static str) -> Result<bool, Failure> {
-        let set = |key: &str| doc! { "$set": { key: state }, "$currentDate": { "updated_at": true } };
+        // Nothing that its instances are made of has changed: the date of the last change stays.
         let writes = [
             Write::Change {
                 collection: SERVICES,
                 filter: doc! { "_id": oid(service) },
-                change: set("state"),
+                change: doc! { "$set": { "state": state } },
             },
             Write::ChangeAll {
                 collection: INSTANCES,

@@ -14,8 +14,9 @@ use mongodb::options::IndexOptions;
 use crate::client::Store;
 use crate::command::Failure;
 use crate::original_lock::LOCKS;
+use crate::schedules::SCHEDULES;
 
-const COLLECTIONS: [&str; 6] = ["leases", "fences", "masters", "leader_history", "cluster", LOCKS];
+const COLLECTIONS: [&str; 7] = ["leases", "fences", "masters", "leader_history", "cluster", LOCKS, SCHEDULES];
 
 /// Fields that no two documents may have alike.
 #[derive(Clone, Debug)]

@@ -7,6 +7,7 @@ mod access_tokens;
 mod audit_logs;
 mod authorization_requests;
 mod bus;
+mod certificate_expiry;
 mod certificates;
 mod claims;
 mod client;
@@ -23,14 +24,17 @@ mod fence;
 mod grid_scene;
 mod grid_secrets;
 mod grid_services;
+mod grid_watch;
 mod grids;
 mod host_nodes;
 mod indexes;
 mod leader_history;
 mod lease;
 mod lease_watch;
+mod leftovers;
 mod log_page;
 mod masters;
+mod old_deploys;
 mod opaque;
 mod original_lock;
 mod pod_secrets;
@@ -39,6 +43,8 @@ mod primaries;
 mod probe;
 mod registries;
 mod requirements;
+mod rescheduling;
+mod schedules;
 mod seed;
 mod sentinel;
 mod service_instances;
@@ -59,6 +65,7 @@ pub use access_tokens::{AccessTokens, Grant, Minted, REFRESHED_SECONDS, TokenRow
 pub use audit_logs::{AuditEntry, AuditLogs, AuditRow};
 pub use authorization_requests::{AuthorizationRequests, LoginRequest};
 pub use bus::{Bus, Packet, PacketKind};
+pub use certificate_expiry::{CertificateExpiry, ExpiringCertificate};
 pub use certificates::{AuthorizationRow, CertificateParts, CertificateRow, Certificates};
 pub use client::{CommandCounter, CommandKind, ConnectionError, DatabaseUri, Purpose, Store};
 pub use command::Failure;
@@ -71,12 +78,13 @@ pub use deploys::{
 };
 pub use diagnosis::{Duplicates, Known, MemberFacts, SetFacts};
 pub use effect::Effect;
-pub use event_logs::{EventFilter, EventLogs, EventRow};
+pub use event_logs::{EventFilter, EventLogs, EventRow, NewEvent};
 pub use grid_scene::{Scene, Scenes};
 pub use grid_secrets::{GridSecrets, SecretRow};
 pub use grid_services::{
     ContainerCounts, Inside, Resolved, ServiceRow, ServiceSurroundings, Services, Unlinked,
 };
+pub use grid_watch::{Changed, GridWatch};
 pub use grids::{GridCounts, GridRow, Grids, MadeGrid};
 pub use host_nodes::{
     CreateFault, Ended, Ending, HostNodes, LostNode, MadeNode, NewNode, NodeDetails, NodeOwner, NodeRow,
@@ -86,8 +94,10 @@ pub use indexes::IndexFailure;
 pub use leader_history::{HISTORY_MAX, HistoryRow, LeaderHistory, Person, Reign};
 pub use lease::{LeaseParty, MongoLease, release_by_holder};
 pub use lease_watch::LeaseWatch;
+pub use leftovers::Leftovers;
 pub use log_page::Page;
 pub use masters::{MasterRow, Masters};
+pub use old_deploys::{OldDeploys, Overfull};
 pub use original_lock::OriginalLock;
 pub use pod_sources::{
     HooksDone, NetworkDefinition, PodNode, PodSources, Pods, RegistryLogin, VolumeDefinition,
@@ -95,6 +105,8 @@ pub use pod_sources::{
 pub use probe::ProbeRow;
 pub use registries::{Registries, RegistryRow};
 pub use requirements::{Facts, OLDEST_SERVER, Unfit};
+pub use rescheduling::{Candidate, Rescheduling, Situation};
+pub use schedules::{LastRun, Schedules};
 pub use seed::{MigrationState, Seed, SeedPlan};
 pub use sentinel::Sentinel;
 pub use service_instances::{InstanceDetails, InstanceRow, NotFound, ServiceInstances};

@@ -263,7 +263,10 @@ impl<A: Authority> Writer<A> {
         let session = &mut self.session;
         session.start_transaction().with_options(options).await.map_err(failed)?;
         let effects = group.iter().flat_map(|job| &job.batch.effects);
-        for (command, expected) in effect::commands(effects) {
+        let duty = group.first().map_or("", |job| job.batch.duty);
+        for (mut command, expected) in effect::commands(effects) {
+            // Whoever looks at what the database does sees for whom.
+            command.insert("comment", format!("duty {duty}"));
             let matched = write_in(session, &self.database, command, limit).await;
             match (matched, expected) {
                 (Ok(matched), Some(expected)) if matched != expected => return Err(WriteError::Stale),

@@ -13,6 +13,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::{Duty, DutyError, Leader};
 use crate::clock::{SystemClock, wall_ms};
+use crate::deploys::Deployer;
 use crate::election::{Leadership, Standing};
 use crate::heartbeat::Picture;
 use crate::metrics::SharedMetrics;
@@ -70,6 +71,8 @@ pub(crate) struct Owner {
     pub(crate) duties: Arc<[Box<dyn Duty>]>,
     pub(crate) leadership: Leadership<SystemClock>,
     pub(crate) store: Store,
+    pub(crate) streams: Store,
+    pub(crate) deployer: Deployer,
     pub(crate) writer: WriterHandle,
     pub(crate) picture: watch::Receiver<Picture>,
     pub(crate) statuses: Statuses,
@@ -117,6 +120,8 @@ impl Owner {
             let leader = Leader {
                 term,
                 store: self.store.clone(),
+                streams: self.streams.clone(),
+                deployer: self.deployer.clone(),
                 writer: self.writer.clone(),
                 picture: self.picture.clone(),
                 metrics: SharedMetrics::clone(&self.metrics),
@@ -157,7 +162,10 @@ async fn repeat(duty: &dyn Duty, leader: Leader, statuses: Statuses) {
             status.failures += u64::from(outcome.is_err());
             status.last_result = Some(outcome.unwrap_or_else(|error| format!("failed: {error}")));
         });
-        tokio::time::sleep(pause).await;
+        tokio::select! {
+            () = tokio::time::sleep(pause) => {}
+            () = duty.poked() => {}
+        }
     }
 }
 

@@ -114,14 +114,7 @@ impl HostNodes {
 
     /// Changes what is given. `None` if the node is gone.
     pub async fn update(&self, node: Id, change: &NodeChange) -> Result<Option<NodeDetails>, Failure> {
-        let NodeChange { labels, availability } = change;
-        let mut set = doc! {};
-        if let Some(labels) = labels {
-            set.insert("labels", labels);
-        }
-        if let Some(availability) = availability {
-            set.insert("availability", availability);
-        }
+        let set = changed_fields(change);
         let change = if set.is_empty() {
             doc! {}
         } else {
@@ -168,6 +161,18 @@ impl HostNodes {
         ];
         Ok(self.store.transact(&writes).await? == Outcome::Done)
     }
+}
+
+pub(super) fn changed_fields(change: &NodeChange) -> Document {
+    let NodeChange { labels, availability } = change;
+    let mut set = doc! {};
+    if let Some(labels) = labels {
+        set.insert("labels", labels);
+    }
+    if let Some(availability) = availability {
+        set.insert("availability", availability);
+    }
+    set
 }
 
 fn parse(row: &Document) -> Result<NodeDetails, Failure> {

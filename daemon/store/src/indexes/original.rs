@@ -112,6 +112,7 @@ const INDEXES: [(&str, &[Index]); 27] = [
             (&["started_at"], Plain),
             (&["finished_at"], Plain),
             (&["stack_deploy_id"], Sparse),
+            (&["grid_service_id", "finished_at"], Plain),
         ],
     ),
     ("frozen_pods", &[(&["grid_service_id"], Plain)]),

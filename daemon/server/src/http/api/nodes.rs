@@ -116,14 +116,18 @@ async fn apply(
     change: &NodeChange,
 ) -> Result<NodeDetails, Refused> {
     let host_nodes = api.resources.store.host_nodes();
-    let changed = host_nodes.update(row.id, change).await?.ok_or_else(Refused::not_found)?;
+    let other = change.availability.as_deref().filter(|wanted| *wanted != row.availability);
+    let Some(availability) = other else {
+        let changed = host_nodes.update(row.id, change).await?.ok_or_else(Refused::not_found)?;
+        grid_changed(api, grid.id);
+        return Ok(changed);
+    };
+    let held = host_nodes.change_availability(row.id, change, availability == "drain").await?;
     grid_changed(api, grid.id);
-    if changed.availability != row.availability
-        && host_nodes.hold_stateful(row.id, changed.availability == "drain").await?
-    {
+    if held.ok_or_else(Refused::not_found)? {
         pods_changed(api, vec![row.id]);
     }
-    Ok(changed)
+    host_nodes.named(grid.id, &row.name).await?.ok_or_else(Refused::not_found)
 }
 
 pub(super) async fn remove(

@@ -1,0 +1,80 @@
+//! Warns of certificates that end soon, once a day each: in the grid's events and in the journal.
+
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use kontena_store::{Effect, ExpiringCertificate, NewEvent};
+
+use super::schedule::{Due, Schedule};
+use super::{Duty, DutyError, Leader, READ_LIMIT};
+use crate::events;
+
+const NAME: &str = "certificates";
+const DAY: Duration = Duration::from_secs(24 * 3600);
+/// A little less than a day, so that hourly looks tell once each day.
+const TOLD_EVERY: Duration = Duration::from_secs(24 * 3600 - 600);
+/// How long before the end it is told: when the original renewed those that it could.
+const AHEAD: Duration = Duration::from_secs(7 * 24 * 3600);
+/// How many are told of in one run.
+const TOGETHER: i64 = 100;
+
+pub(crate) struct ExpiringCertificates {
+    schedule: Schedule,
+}
+
+impl Default for ExpiringCertificates {
+    fn default() -> Self {
+        Self { schedule: Schedule::new(NAME, Duration::from_secs(3600)) }
+    }
+}
+
+impl Duty for ExpiringCertificates {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn every(&self) -> Duration {
+        self.schedule.pause()
+    }
+
+    fn run<'a>(&'a self, leader: &'a Leader) -> BoxFuture<'a, Result<String, DutyError>> {
+        async move {
+            let last = match self.schedule.look(leader).await? {
+                Due::Now(last) => last,
+                Due::NotYet(report) => return Ok(report),
+            };
+            let expiry = leader.store.certificate_expiry();
+            let soon = expiry.soon(AHEAD, TOLD_EVERY, TOGETHER, READ_LIMIT).await?;
+            let mut effects: Vec<Effect> = soon.iter().map(ExpiringCertificate::told).collect();
+            effects.push(last.now(leader.term));
+            leader.commit(NAME, effects).await?;
+            for certificate in &soon {
+                tell(leader, certificate).await;
+            }
+            Ok(format!("warned of {} certificates", soon.len()))
+        }
+        .boxed()
+    }
+}
+
+async fn tell(leader: &Leader, certificate: &ExpiringCertificate) {
+    let subject = &certificate.subject;
+    let (severity, message) = match certificate.left {
+        None => (3, format!("certificate {subject} has expired: renew it or import a new one")),
+        Some(left) => {
+            let days = left.as_secs() / DAY.as_secs();
+            (2, format!("certificate {subject} expires in {days} days: renew it or import a new one"))
+        }
+    };
+    tracing::warn!(MESSAGE_ID = events::CERTIFICATE_EXPIRES, "{message}");
+    let event = NewEvent {
+        kind: "certificate:expiry",
+        severity,
+        message,
+        grid: certificate.grid,
+        service: None,
+        term: leader.term,
+    };
+    leader.tell(event).await;
+}

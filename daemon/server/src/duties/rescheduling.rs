@@ -1,0 +1,334 @@
+//! Deploys services again that are not where they should be, as `kontena_core::reschedule` has it. What changes is
+//! told by a change stream, and each grid it concerns is looked at as a whole; what only time changes is looked at when
+//! its time has come; and everything now and then, should a change not have been told.
+
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+use futures_util::FutureExt;
+use futures_util::future::BoxFuture;
+use kontena_core::clock::Clock;
+use kontena_core::election::Term;
+use kontena_core::id::Id;
+use kontena_core::reschedule::{Cause, Judgement, Verdict, judge};
+use kontena_store::{Candidate, Changed, Effect, GridWatch, NewEvent, Situation, WriteError};
+use tokio::sync;
+
+use super::{Duty, DutyError, Leader, READ_LIMIT};
+use crate::clock::SystemClock;
+
+const NAME: &str = "rescheduling";
+/// How often everything is looked at.
+const EVERYTHING_EVERY: Duration = Duration::from_secs(60);
+/// The same while changes are not told.
+const UNTOLD_EVERY: Duration = Duration::from_secs(5);
+/// What follows a change within this time is looked at together with it.
+const TOGETHER: Duration = Duration::from_millis(100);
+/// How many grids are looked at in one run; the others have the next.
+const GRIDS: usize = 20;
+/// How many services are deployed by one transaction.
+const DEPLOYS: usize = 50;
+/// How many are named in a report.
+const NAMED: usize = 3;
+
+#[derive(Default)]
+pub(crate) struct Rescheduling {
+    watch: sync::Mutex<Option<GridWatch>>,
+    agenda: Mutex<Agenda>,
+}
+
+/// What is to be looked at, and when.
+#[derive(Default)]
+struct Agenda {
+    term: Option<Term>,
+    grids: BTreeSet<Id>,
+    /// Monotonic times at which a grid must be looked at though nothing changes.
+    due: BTreeMap<Id, Duration>,
+    everything_at: Duration,
+    /// Whose a node or a service is.
+    grid_of: HashMap<Id, Id>,
+}
+
+impl Agenda {
+    fn note(&mut self, changed: Changed) {
+        let grid = match changed {
+            Changed::Grid(grid) => Some(grid),
+            Changed::Member(member) => self.grid_of.get(&member).copied(),
+            Changed::Somewhere => None,
+        };
+        match grid {
+            Some(grid) => {
+                self.grids.insert(grid);
+            }
+            None => self.everything_at = Duration::ZERO,
+        }
+    }
+
+    fn pause(&self, now: Duration) -> Duration {
+        if !self.grids.is_empty() {
+            return Duration::ZERO;
+        }
+        let next =
+            self.due.values().copied().min().map_or(self.everything_at, |due| due.min(self.everything_at));
+        next.saturating_sub(now)
+    }
+}
+
+/// What one run did.
+#[derive(Default)]
+struct Account {
+    grids: usize,
+    services: usize,
+    unreadable: usize,
+    deployed: Vec<String>,
+    overtaken: usize,
+    pausing: usize,
+}
+
+impl Account {
+    fn report(&self) -> String {
+        let Self { grids, services, unreadable, deployed, overtaken, pausing } = self;
+        let mut parts = vec![format!("{services} services of {grids} grids")];
+        if !deployed.is_empty() {
+            let named: Vec<&str> = deployed.iter().take(NAMED).map(String::as_str).collect();
+            let more = deployed.len().saturating_sub(NAMED);
+            let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+            parts.push(format!("deployed again: {}{more}", named.join(", ")));
+        }
+        let counts = [
+            (pausing, "pause after a deploy"),
+            (overtaken, "changed meanwhile"),
+            (unreadable, "not understood"),
+        ];
+        let counts = counts.into_iter().filter(|(count, _)| **count > 0);
+        parts.extend(counts.map(|(count, what)| format!("{count} {what}")));
+        parts.join(", ")
+    }
+}
+
+impl Rescheduling {
+    fn agenda(&self) -> MutexGuard<'_, Agenda> {
+        self.agenda.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Which grids this run looks at, with changes told from before it looks.
+    async fn next(&self, leader: &Leader) -> Result<Vec<Id>, DutyError> {
+        let now = SystemClock.now().monotonic;
+        {
+            let mut agenda = self.agenda();
+            if agenda.term != Some(leader.term) {
+                *agenda = Agenda { term: Some(leader.term), ..Agenda::default() };
+            }
+        }
+        let told = self.listen(leader).await;
+        if self.agenda().everything_at <= now {
+            let all = leader.store.rescheduling().grids(READ_LIMIT).await?;
+            let mut agenda = self.agenda();
+            agenda.grids.extend(all);
+            agenda.everything_at = now + if told { EVERYTHING_EVERY } else { UNTOLD_EVERY };
+        }
+        let mut agenda = self.agenda();
+        let due: Vec<Id> = agenda.due.iter().filter(|(_, at)| **at <= now).map(|(grid, _)| *grid).collect();
+        agenda.grids.extend(due);
+        Ok(agenda.grids.iter().copied().take(GRIDS).collect())
+    }
+
+    /// Opens the stream of changes, if there is none. Whether there is one.
+    async fn listen(&self, leader: &Leader) -> bool {
+        let mut watch = self.watch.lock().await;
+        if watch.is_some() {
+            return true;
+        }
+        match tokio::time::timeout(READ_LIMIT, GridWatch::open(&leader.streams)).await {
+            Ok(Ok(opened)) => {
+                *watch = Some(opened);
+                // What changed before is not told.
+                self.agenda().everything_at = Duration::ZERO;
+                true
+            }
+            Ok(Err(failure)) => {
+                tracing::debug!(%failure, "changes of grids cannot be watched");
+                false
+            }
+            Err(_) => false,
+        }
+    }
+
+    /// Judges the services of a grid, and deploys those for which it is time.
+    async fn settle(
+        &self,
+        leader: &Leader,
+        situation: Situation,
+        account: &mut Account,
+    ) -> Result<(), DutyError> {
+        let Situation { id, grid, mut services, unreadable, members } = situation;
+        account.unreadable += unreadable;
+        account.services += services.len();
+        let mut judged = Vec::with_capacity(services.len());
+        for candidate in &services {
+            judged.push(judge(&grid, &candidate.service, &candidate.facts));
+            // Others have their turn between two plans.
+            tokio::task::yield_now().await;
+        }
+        // What instances were seen to use is asked for only where it may change the verdict.
+        let limited =
+            |candidate: &Candidate| candidate.service.memory.or(candidate.service.memory_swap).is_some();
+        let doubtful: Vec<usize> = (0..services.len())
+            .filter(|at| {
+                let unsettled = judged.get(*at).is_some_and(|judgement| !judgement.settled);
+                unsettled && services.get(*at).is_some_and(|candidate| !limited(candidate))
+            })
+            .collect();
+        if !doubtful.is_empty() {
+            let ids: Vec<Id> = doubtful.iter().filter_map(|at| Some(services.get(*at)?.service.id)).collect();
+            let seen = leader.store.rescheduling().memory_seen(&ids, READ_LIMIT).await?;
+            for at in doubtful {
+                if let (Some(candidate), Some(judgement)) = (services.get_mut(at), judged.get_mut(at)) {
+                    candidate.service.memory_seen = seen.get(&candidate.service.id).copied();
+                    *judgement = judge(&grid, &candidate.service, &candidate.facts);
+                }
+            }
+        }
+        let now = SystemClock.now().monotonic;
+        let again = judged.iter().filter_map(|judgement| judgement.again).min();
+        {
+            let mut agenda = self.agenda();
+            agenda.grid_of.extend(members.into_iter().map(|member| (member, id)));
+            match again {
+                Some(again) => agenda.due.insert(id, now + again),
+                None => agenda.due.remove(&id),
+            };
+        }
+        let mut wanted = Vec::new();
+        for (candidate, Judgement { verdict, .. }) in services.iter().zip(judged) {
+            match verdict {
+                Verdict::Deploy(cause) => wanted.push((candidate, cause)),
+                Verdict::Leave(rest) => {
+                    account.pausing += usize::from(rest == kontena_core::reschedule::Rest::Pausing);
+                }
+            }
+        }
+        for some in wanted.chunks(DEPLOYS) {
+            deploy(leader, id, some, account).await?;
+        }
+        Ok(())
+    }
+}
+
+/// Deploys these services, together or, if one of them was changed meanwhile, each for itself.
+async fn deploy(
+    leader: &Leader,
+    grid: Id,
+    some: &[(&Candidate, Cause)],
+    account: &mut Account,
+) -> Result<(), DutyError> {
+    let all: Vec<&(&Candidate, Cause)> = some.iter().collect();
+    match leader.commit(NAME, effects(&all)).await {
+        Ok(()) => done(leader, grid, &all, account).await,
+        Err(WriteError::Stale) => {
+            for one in all {
+                match leader.commit(NAME, effects(&[one])).await {
+                    Ok(()) => done(leader, grid, &[one], account).await,
+                    // The change itself brings the next look.
+                    Err(WriteError::Stale) => account.overtaken += 1,
+                    Err(error) => return Err(error.into()),
+                }
+            }
+        }
+        Err(error) => return Err(error.into()),
+    }
+    Ok(())
+}
+
+/// Those of one kind together, which makes them one command.
+fn effects(some: &[&(&Candidate, Cause)]) -> Vec<Effect> {
+    let pairs = some.iter().map(|(candidate, cause)| kontena_store::Rescheduling::deploy(candidate, cause));
+    let (mut counted, deploys): (Vec<Effect>, Vec<Effect>) =
+        pairs.map(|[counted, deploy]| (counted, deploy)).unzip();
+    counted.extend(deploys);
+    counted
+}
+
+async fn done(leader: &Leader, grid: Id, some: &[&(&Candidate, Cause)], account: &mut Account) {
+    for (candidate, cause) in some {
+        let path = &candidate.path;
+        leader.deployer.wake(candidate.service.id);
+        leader.metrics.rescheduled(cause.name());
+        tracing::info!(SERVICE = path, "deployed again: {cause}");
+        account.deployed.push(format!("{path} ({cause})"));
+        leader
+            .tell(NewEvent {
+                kind: "scheduler",
+                severity: 1,
+                message: format!("service {path} is deployed again: {cause}"),
+                grid,
+                service: Some(candidate.service.id),
+                term: leader.term,
+            })
+            .await;
+    }
+}
+
+impl Duty for Rescheduling {
+    fn name(&self) -> &'static str {
+        NAME
+    }
+
+    fn every(&self) -> Duration {
+        self.agenda().pause(SystemClock.now().monotonic)
+    }
+
+    fn deadline(&self) -> Duration {
+        Duration::from_secs(30)
+    }
+
+    fn poked(&self) -> BoxFuture<'_, ()> {
+        async move {
+            let mut watch = self.watch.lock().await;
+            let Some(stream) = watch.as_mut() else { return std::future::pending().await };
+            let mut patience = None;
+            loop {
+                let next = stream.next();
+                let changed = match patience {
+                    None => next.await,
+                    Some(until) => match tokio::time::timeout_at(until, next).await {
+                        Ok(changed) => changed,
+                        Err(_) => return,
+                    },
+                };
+                match changed {
+                    Ok(changed) => self.agenda().note(changed),
+                    Err(failure) => {
+                        tracing::debug!(%failure, "the watch on grids broke");
+                        *watch = None;
+                        return;
+                    }
+                }
+                patience.get_or_insert_with(|| tokio::time::Instant::now() + TOGETHER);
+            }
+        }
+        .boxed()
+    }
+
+    fn run<'a>(&'a self, leader: &'a Leader) -> BoxFuture<'a, Result<String, DutyError>> {
+        async move {
+            let grids = self.next(leader).await?;
+            let mut account = Account { grids: grids.len(), ..Account::default() };
+            for situation in leader.store.rescheduling().of_grids(&grids, READ_LIMIT).await? {
+                let grid = situation.id;
+                self.settle(leader, situation, &mut account).await?;
+                self.agenda().grids.remove(&grid);
+            }
+            // Those that are left are gone.
+            let mut agenda = self.agenda();
+            for grid in &grids {
+                if agenda.grids.remove(grid) {
+                    agenda.due.remove(grid);
+                }
+            }
+            Ok(account.report())
+        }
+        .boxed()
+    }
+}
