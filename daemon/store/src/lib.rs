@@ -32,6 +32,7 @@ mod log_page;
 mod masters;
 mod opaque;
 mod original_lock;
+mod overview;
 mod pod_secrets;
 mod pod_sources;
 mod primaries;
@@ -84,6 +85,10 @@ pub use lease_watch::LeaseWatch;
 pub use log_page::Page;
 pub use masters::{MasterRow, Masters};
 pub use original_lock::OriginalLock;
+pub use overview::{
+    DeployGlance, InstanceSight, Overview, RevisionRow, ServiceGlance, ServiceOfDeploy, ServiceSight,
+    StackDeployRow, StackGlance, StackSight,
+};
 pub use pod_sources::{
     HooksDone, NetworkDefinition, PodNode, PodSources, Pods, RegistryLogin, VolumeDefinition,
 };
