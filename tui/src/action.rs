@@ -2,6 +2,8 @@
 
 use std::path::PathBuf;
 
+use crate::place::Look;
+
 /// One thing to do.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Action {
@@ -13,8 +15,10 @@ pub(crate) enum Action {
     Switch(usize),
     /// Ask for the picture now.
     Refresh,
-    /// Whether the list of agents is looked at.
-    WantAgents(bool),
+    /// What is looked at from now on.
+    Look(Look),
+    /// Do something to a service or a stack.
+    Operate(Operation),
     /// Let another master lead.
     StepDown,
     /// Let a master stop serving.
@@ -29,6 +33,17 @@ pub(crate) enum Action {
     Mouse(bool),
     /// Steer the replay of a record.
     Replay(Steer),
+}
+
+/// Something to be done to a service or a stack.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Operation {
+    /// What it is called when its outcome is told.
+    pub(crate) what: String,
+    /// Where it is posted to.
+    pub(crate) route: String,
+    /// As JSON.
+    pub(crate) body: String,
 }
 
 /// How a replay is steered.

@@ -3,10 +3,12 @@
 
 mod backoff;
 pub(crate) mod contexts;
+mod follower;
 mod http;
 mod link;
 mod sse;
 pub(crate) mod target;
+mod watcher;
 
 pub(crate) use http::Master;
 pub(crate) use link::{Handle, Order, start};

@@ -3,10 +3,15 @@
 use kontena_wire::agents::AgentList;
 use kontena_wire::cluster::Cluster;
 use kontena_wire::events;
+use kontena_wire::grid_events::GridEventList;
+use kontena_wire::services::{InstanceList, ServiceList, ServiceSight};
+use kontena_wire::stacks::{StackList, StackSight};
 use serde::{Deserialize, Serialize};
 
 use crate::clock::Moment;
 use crate::key::Key;
+use crate::place::{ServicePlace, StackPlace};
+use crate::state::logs::Line;
 
 /// An event with the moment at which it was taken from the queue.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -55,6 +60,22 @@ pub(crate) enum Link {
     Picture(Box<Cluster>),
     /// The agents. None: this master does not list them.
     Agents(Option<AgentList>),
+    /// The services. None: this master does not list them.
+    Services(Option<ServiceList>),
+    /// The stacks, likewise.
+    Stacks(Option<StackList>),
+    /// All about one service.
+    Service(ServicePlace, Box<ServiceSight>),
+    /// All about one stack.
+    Stack(StackPlace, StackSight),
+    /// What is on a node.
+    Node(String, InstanceList),
+    /// What the users of the grids were told.
+    GridEvents(GridEventList),
+    /// Lines of the log that is followed.
+    Log(ServicePlace, Vec<Line>),
+    /// Something that was looked at cannot be had.
+    Unavailable(String),
     /// The feed.
     Happened { id: Option<String>, event: events::Event },
     /// Nobody answers. The next try comes by itself.

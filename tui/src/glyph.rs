@@ -4,7 +4,9 @@ use kontena_wire::cluster::{DutyState, MasterState};
 use ratatui::buffer::Buffer;
 use ratatui::symbols::border;
 
-/// A set of signs, each one column wide.
+use crate::state::workloads::Condition;
+
+/// A set of signs, each one column wide but those of a tree.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Glyphs {
     pub(crate) ascii: bool,
@@ -23,6 +25,11 @@ pub(crate) struct Glyphs {
     pub(crate) empty: &'static str,
     pub(crate) arrow: &'static str,
     pub(crate) more: &'static str,
+    /// Of what rests.
+    pub(crate) idle: &'static str,
+    /// Before what stands below something, and before the last of it.
+    pub(crate) branch: &'static str,
+    pub(crate) last: &'static str,
     pub(crate) bars: [&'static str; 8],
 }
 
@@ -43,6 +50,9 @@ const UNICODE: Glyphs = Glyphs {
     empty: "▱",
     arrow: "→",
     more: "…",
+    idle: "○",
+    branch: "├",
+    last: "└",
     bars: ["▁", "▂", "▃", "▄", "▅", "▆", "▇", "█"],
 };
 
@@ -63,6 +73,9 @@ const ASCII: Glyphs = Glyphs {
     empty: ".",
     arrow: ">",
     more: "~",
+    idle: "o",
+    branch: "|-",
+    last: "`-",
     bars: ["_", ".", ":", "-", "=", "+", "*", "#"],
 };
 
@@ -97,6 +110,20 @@ impl Glyphs {
             MasterState::Draining => ("▽", "v"),
             MasterState::Unfit => ("▲", "!"),
             MasterState::Lost => ("✖", "X"),
+        };
+        if self.ascii { ascii } else { unicode }
+    }
+
+    /// Of a service or a stack.
+    pub(crate) fn condition(&self, condition: Condition) -> &'static str {
+        let (unicode, ascii) = match condition {
+            Condition::DeployFailed => ("✖", "X"),
+            Condition::Failing | Condition::Short => ("▲", "!"),
+            Condition::Deploying => ("◐", "+"),
+            Condition::Waiting => ("◌", "?"),
+            Condition::Running => ("●", "*"),
+            Condition::New => ("◇", "-"),
+            Condition::Stopped => ("○", "o"),
         };
         if self.ascii { ascii } else { unicode }
     }

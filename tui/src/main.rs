@@ -16,6 +16,7 @@ mod glyph;
 mod key;
 mod keymap;
 mod once;
+mod place;
 mod preferences;
 mod record;
 mod run;

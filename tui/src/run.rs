@@ -223,7 +223,11 @@ impl App {
             }
             Action::Switch(context) => self.order("connecting", Order::Switch(context)),
             Action::Refresh => self.order("asking again", Order::Refresh),
-            Action::WantAgents(want) => self.order("the list of agents", Order::WantAgents(want)),
+            Action::Look(look) => self.order("what is looked at", Order::Look(look)),
+            Action::Operate(operation) => {
+                let what = operation.what.clone();
+                self.order(&what, Order::Operate(operation));
+            }
             Action::StepDown => self.order("step-down", Order::StepDown),
             Action::Drain { id, name } => self.order("drain", Order::Drain { id, name }),
         }

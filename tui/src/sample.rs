@@ -1,5 +1,7 @@
 //! A cluster for tests: three masters, one of them with a note, duties, agents, and a failover a minute ago.
 
+mod workloads;
+
 use kontena_wire::agents::{Agent, AgentList};
 use kontena_wire::cluster::{
     Agents, Cluster, Duty, DutyState, Leader, LeaseSight, Master, MasterState, Person, Reign,
@@ -13,6 +15,8 @@ use crate::preferences::{File, Preferences};
 use crate::state::{ContextName, Shell, State};
 use crate::time::Zone;
 use crate::update::update;
+
+pub(crate) use workloads::{answer, full, log, services, stacks};
 
 /// 2026-11-22 12:00:00 UTC.
 const BEGUN_MS: i64 = 1_795_348_800_000;

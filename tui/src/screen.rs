@@ -6,6 +6,7 @@ pub(crate) mod header;
 pub(crate) mod layout;
 mod lines;
 mod list;
+mod logs;
 mod overlays;
 mod side;
 mod text;

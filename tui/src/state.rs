@@ -1,24 +1,31 @@
 //! All that the program knows, as one value. It is changed by `update` only, and drawn from by reference.
 
 pub(crate) mod failover;
+pub(crate) mod logs;
 pub(crate) mod overlay;
 pub(crate) mod table;
 pub(crate) mod timeline;
 pub(crate) mod verdict;
+pub(crate) mod workloads;
 
 use std::collections::{HashMap, VecDeque};
 
 use kontena_wire::agents::Agent;
 use kontena_wire::cluster::Cluster;
+use kontena_wire::services::Service;
+use kontena_wire::stacks::Stack;
 
 use crate::clock::Moment;
 use crate::event::Replay;
+use crate::place::{Look, ServicePlace, StackPlace, Subject};
 use crate::preferences::Preferences;
+use crate::screen::layout;
 use crate::theme::Tone;
-use crate::view::View;
+use crate::view::{VIEWS, View};
 use overlay::Overlay;
 use table::Table;
 use timeline::Timeline;
+use workloads::{Listed, Workloads};
 
 /// How many round trips are remembered of each master.
 const ROUND_TRIPS: usize = 64;
@@ -38,14 +45,17 @@ pub(crate) struct State {
     pub(crate) context: usize,
     pub(crate) connection: Connection,
     pub(crate) picture: Option<Picture>,
-    pub(crate) agents: AgentRows,
+    pub(crate) agents: Listed<Agent>,
+    pub(crate) workloads: Workloads,
+    /// What the connection was told is looked at.
+    pub(crate) asked: Look,
     pub(crate) timeline: Timeline,
     /// The latest round trips to the database by master, in milliseconds, the newest last.
     pub(crate) round_trips: HashMap<String, VecDeque<f64>>,
     /// Since when nobody is known to lead.
     pub(crate) leaderless_since: Option<Moment>,
     pub(crate) view: View,
-    pub(crate) tables: [Table; 4],
+    pub(crate) tables: [Table; 6],
     /// Whether the details of the selected row are shown.
     pub(crate) detail: bool,
     pub(crate) overlay: Option<Overlay>,
@@ -95,15 +105,11 @@ pub(crate) struct Picture {
     pub(crate) at: Moment,
 }
 
-/// The list of agents.
-#[derive(Clone, Debug, Default)]
-pub(crate) enum AgentRows {
-    /// Nobody looked at it yet.
-    #[default]
-    Unasked,
-    /// The asked master does not list agents.
-    NotListed,
-    Known(Vec<Agent>),
+/// What can be acted on.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Chosen<'a> {
+    Service(&'a Service),
+    Stack(&'a Stack),
 }
 
 /// A word to the user.
@@ -134,12 +140,14 @@ impl State {
             context,
             connection: Connection::Trying { target: String::new() },
             picture: None,
-            agents: AgentRows::default(),
+            agents: Listed::default(),
+            workloads: Workloads::default(),
+            asked: Look::default(),
             timeline: Timeline::default(),
             round_trips: HashMap::new(),
             leaderless_since: None,
             view: View::Masters,
-            tables: [Table::sorted(0), Table::sorted(0), Table::sorted(0), Table::default()],
+            tables: VIEWS.map(|view| if view == View::Events { Table::default() } else { Table::sorted(0) }),
             detail: size.0 >= 110,
             overlay: None,
             note: None,
@@ -187,7 +195,8 @@ impl State {
     /// Forgets all that belongs to the cluster before.
     pub(crate) fn forget_cluster(&mut self) {
         self.picture = None;
-        self.agents = AgentRows::default();
+        self.agents = Listed::default();
+        self.workloads = Workloads::default();
         self.timeline = Timeline::default();
         self.round_trips.clear();
         self.leaderless_since = None;
@@ -217,13 +226,7 @@ impl State {
     }
 
     pub(crate) fn take_agents(&mut self, rows: Option<Vec<Agent>>) {
-        self.agents = match rows {
-            Some(mut rows) => {
-                rows.truncate(AGENTS_MAX);
-                AgentRows::Known(rows)
-            }
-            None => AgentRows::NotListed,
-        };
+        self.agents = Listed::told(rows, AGENTS_MAX);
         self.refresh_table(View::Agents);
     }
 
@@ -232,8 +235,12 @@ impl State {
         for view in [View::Masters, View::Duties, View::Events] {
             self.refresh_table(view);
         }
-        if matches!(self.agents, AgentRows::Unasked | AgentRows::NotListed) {
+        if !self.agents.is_known() {
             self.refresh_table(View::Agents);
+        }
+        if !self.workloads.services.is_known() {
+            self.refresh_table(View::Services);
+            self.refresh_table(View::Stacks);
         }
     }
 
@@ -242,6 +249,51 @@ impl State {
         let mut table = std::mem::take(&mut self.tables[view.index()]);
         table.refresh(view.listing(self).as_ref());
         self.tables[view.index()] = table;
+    }
+
+    /// All that is looked at now.
+    pub(crate) fn look(&self) -> Look {
+        let detailed = (self.detail && layout::has_side(self.size))
+            || matches!(self.overlay, Some(Overlay::Detail { .. }));
+        Look {
+            agents: self.view == View::Agents,
+            services: matches!(self.view, View::Services | View::Stacks),
+            stacks: self.view == View::Stacks,
+            grid_events: self.view == View::Events || layout::has_recent(self),
+            of: if detailed { self.subject() } else { None },
+            log: match &self.overlay {
+                Some(Overlay::Logs(logs)) => Some(logs.of.clone()),
+                _ => None,
+            },
+        }
+    }
+
+    /// What has details of its own in the selected row.
+    fn subject(&self) -> Option<Subject> {
+        if self.view == View::Agents {
+            return Some(Subject::Node(self.agents.rows().get(self.table().row()?)?.id.clone()));
+        }
+        Some(match self.chosen()? {
+            Chosen::Service(service) => Subject::Service(ServicePlace::of(service)),
+            Chosen::Stack(stack) => Subject::Stack(StackPlace::of(stack)),
+        })
+    }
+
+    /// The service or stack in the selected row.
+    pub(crate) fn chosen(&self) -> Option<Chosen<'_>> {
+        let row = self.table().row()?;
+        let workloads = &self.workloads;
+        match self.view {
+            View::Services => workloads.services.rows().get(row).map(Chosen::Service),
+            View::Stacks => {
+                let branch = workloads.tree.get(row)?;
+                match branch.service {
+                    Some(place) => workloads.services.rows().get(place).map(Chosen::Service),
+                    None => workloads.stacks.rows().get(branch.stack).map(Chosen::Stack),
+                }
+            }
+            View::Masters | View::Agents | View::Duties | View::Events => None,
+        }
     }
 
     /// How the daemon's commands are pointed at the same master.

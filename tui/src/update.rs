@@ -2,8 +2,10 @@
 
 mod commands;
 mod link;
+mod logs;
 mod mouse;
 mod overlays;
+mod workloads;
 
 use crate::action::Action;
 use crate::command::Command;
@@ -14,11 +16,13 @@ use crate::state::State;
 use crate::state::overlay::Overlay;
 use crate::theme::Tone;
 
+pub(crate) use workloads::number;
+
 /// Takes in one event.
 pub(crate) fn update(state: &mut State, stamped: Stamped) -> Vec<Action> {
     let Stamped { at, event } = stamped;
     state.now = at;
-    let actions = match event {
+    let mut actions = match event {
         Event::Tick => Vec::new(),
         Event::Key(key) => press(state, key),
         Event::Paste(text) => {
@@ -60,6 +64,14 @@ pub(crate) fn update(state: &mut State, stamped: Stamped) -> Vec<Action> {
     // The room for rows depends on the size and on what is open.
     let page = usize::from(layout::of(state).rows.height);
     state.table_mut().fit(page);
+    if let Some(Overlay::Logs(logs)) = &mut state.overlay {
+        logs.page = layout::log_page(state.size);
+    }
+    let look = state.look();
+    if look != state.asked {
+        state.asked.clone_from(&look);
+        actions.push(Action::Look(look));
+    }
     actions
 }
 

@@ -1,10 +1,13 @@
-//! The four views. Each is a list of rows with columns; one file each says what they hold, and what a row's
+//! The views. Each is a list of rows with columns; one file each says what they hold, and what a row's
 //! details are. Everything else (sorting, filtering, drawing, exporting) is the same for all.
 
 mod agents;
 mod duties;
 mod events;
 mod masters;
+mod report;
+mod services;
+mod stacks;
 
 use serde_json::Value;
 
@@ -12,6 +15,8 @@ pub(crate) use agents::Agents;
 pub(crate) use duties::{Duties, has_failed};
 pub(crate) use events::Events;
 pub(crate) use masters::Masters;
+pub(crate) use services::Services;
+pub(crate) use stacks::Stacks;
 
 use crate::command::Command;
 use crate::state::State;
@@ -22,18 +27,23 @@ use crate::theme::Tone;
 pub(crate) enum View {
     Masters,
     Agents,
+    Services,
+    Stacks,
     Duties,
     Events,
 }
 
 /// All views, in the order of their tabs.
-pub(crate) const VIEWS: [View; 4] = [View::Masters, View::Agents, View::Duties, View::Events];
+pub(crate) const VIEWS: [View; 6] =
+    [View::Masters, View::Agents, View::Services, View::Stacks, View::Duties, View::Events];
 
 impl View {
     pub(crate) fn title(self) -> &'static str {
         match self {
             Self::Masters => "Masters",
             Self::Agents => "Agents",
+            Self::Services => "Services",
+            Self::Stacks => "Stacks",
             Self::Duties => "Duties",
             Self::Events => "Events",
         }
@@ -47,6 +57,8 @@ impl View {
         match self {
             Self::Masters => Command::Masters,
             Self::Agents => Command::Agents,
+            Self::Services => Command::Services,
+            Self::Stacks => Command::Stacks,
             Self::Duties => Command::Duties,
             Self::Events => Command::Events,
         }
@@ -62,6 +74,8 @@ impl View {
         match self {
             Self::Masters => Box::new(Masters(state)),
             Self::Agents => Box::new(Agents(state)),
+            Self::Services => Box::new(Services(state)),
+            Self::Stacks => Box::new(Stacks(state)),
             Self::Duties => Box::new(Duties(state)),
             Self::Events => Box::new(Events(state)),
         }
@@ -119,6 +133,8 @@ pub(crate) enum SortKey<'a> {
     Nothing,
     Number(f64),
     Text(&'a str),
+    /// By the first, then by the second.
+    Path(&'a str, &'a str),
 }
 
 /// A line of the details of a row.
@@ -126,6 +142,8 @@ pub(crate) enum SortKey<'a> {
 pub(crate) enum Detail {
     Heading(String),
     Pair(&'static str, Cell),
+    /// One of several: what it is called in a few letters, and what there is to say.
+    Item(String, Cell),
     /// Keys, and what they do.
     Keys(String, &'static str),
     Text(Cell),

@@ -8,6 +8,7 @@ mod drain;
 mod events;
 mod health;
 mod metrics;
+mod overview;
 mod serve;
 
 use std::ops::Deref;
@@ -87,7 +88,14 @@ pub(crate) fn router(api: Api, admission: Admission) -> Router {
         .route("/v1/cluster/masters/{id}/drain", post(drain::drain))
         .route("/metrics", get(metrics::show))
         .route("/v1/cluster/agents", get(agents::list))
-        .route("/v1/cluster/agents/{node}/ping", post(agents::ping));
+        .route("/v1/cluster/agents/{node}/ping", post(agents::ping))
+        .route("/v1/cluster/agents/{node}/instances", get(overview::of_node))
+        .route("/v1/cluster/services", get(overview::services))
+        .route("/v1/cluster/services/{grid}/{stack}/{service}", get(overview::service))
+        .route("/v1/cluster/stacks", get(overview::stacks))
+        .route("/v1/cluster/stacks/{grid}/{stack}", get(overview::stack))
+        .route("/v1/cluster/grid-events", get(overview::grid_events))
+        .merge(api::operations(&api));
     // Who holds a token already needs no way around tokens.
     let administration = match admission {
         Admission::AdminSocket => {

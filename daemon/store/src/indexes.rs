@@ -3,6 +3,7 @@
 
 mod agents;
 mod original;
+mod overview;
 
 use std::time::Duration;
 
@@ -56,6 +57,7 @@ impl Store {
         let made = self.database().collection::<Document>(LOCKS).create_index(index).max_time(limit).await;
         let mut failures = self.ensure_original_indexes(limit).await;
         failures.extend(self.ensure_agent_indexes(limit).await);
+        failures.extend(self.ensure_overview_indexes(limit).await);
         failures.extend(made.err().map(|error| IndexFailure { collection: LOCKS, failure: error.into() }));
         Ok(failures)
     }

@@ -37,6 +37,7 @@ mod masters;
 mod old_deploys;
 mod opaque;
 mod original_lock;
+mod overview;
 mod pod_secrets;
 mod pod_sources;
 mod primaries;
@@ -99,6 +100,10 @@ pub use log_page::Page;
 pub use masters::{MasterRow, Masters};
 pub use old_deploys::{OldDeploys, Overfull};
 pub use original_lock::OriginalLock;
+pub use overview::{
+    DeployGlance, InstanceSight, Overview, RevisionRow, ServiceGlance, ServiceOfDeploy, ServiceSight,
+    StackDeployRow, StackGlance, StackSight,
+};
 pub use pod_sources::{
     HooksDone, NetworkDefinition, PodNode, PodSources, Pods, RegistryLogin, VolumeDefinition,
 };

@@ -6,4 +6,7 @@ pub mod agents;
 pub mod api;
 pub mod cluster;
 pub mod events;
+pub mod grid_events;
 pub mod rpc;
+pub mod services;
+pub mod stacks;

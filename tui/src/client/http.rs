@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use kontena_wire::agents::AgentList;
 use kontena_wire::cluster::{Cluster, Refusal, StepDown};
+use kontena_wire::grid_events::GridEventList;
+use reqwest::header::{CONTENT_TYPE, ETAG, HeaderMap, IF_NONE_MATCH};
 use reqwest::{Certificate, ClientBuilder, Method, RequestBuilder, Response, StatusCode, Url};
 use secrecy::ExposeSecret;
 use serde::Serialize;
@@ -52,6 +54,27 @@ impl Failure {
     }
 }
 
+/// What is at a path.
+pub(super) enum Answered<T> {
+    /// This.
+    New(T),
+    /// The same as before.
+    Known,
+    /// Nothing: it is gone, or the master is of an earlier version.
+    Missing,
+}
+
+/// The faults of a request as the original's API tells them, by field.
+fn faults(body: &[u8]) -> Option<String> {
+    let body: Value = serde_json::from_slice(body).ok()?;
+    let faults = body.get("error")?.as_object()?.iter();
+    let words = faults.map(|(field, fault)| match fault.as_str() {
+        Some(fault) => format!("{field}: {fault}"),
+        None => format!("{field}: {fault}"),
+    });
+    Some(words.collect::<Vec<_>>().join("; "))
+}
+
 /// Trusts the certificate of this host that the original's command line keeps for masters with one of their own, if
 /// it is there (`~/.kontena/certs/HOST.pem`).
 fn trusted(builder: ClientBuilder, url: &Url) -> Result<ClientBuilder, Failure> {
@@ -95,6 +118,56 @@ impl Master {
     /// How the masters stand.
     pub(crate) async fn cluster(&self) -> Result<Cluster, Failure> {
         self.read("/v1/cluster", ANSWER).await
+    }
+
+    /// What is at this path, unless it is as it was under `tag`.
+    pub(super) async fn unless_known<T: DeserializeOwned>(
+        &self,
+        path: &str,
+        tag: &mut Option<String>,
+    ) -> Result<Answered<T>, Failure> {
+        let mut request = self.request(Method::GET, path);
+        if let Some(tag) = tag.as_deref() {
+            request = request.header(IF_NONE_MATCH, tag);
+        }
+        let (status, headers, body) = self.send_for(request, PATIENT).await?;
+        match status {
+            StatusCode::NOT_MODIFIED => return Ok(Answered::Known),
+            StatusCode::NOT_FOUND => return Ok(Answered::Missing),
+            _ if !status.is_success() => return Err(self.refused(status, &body)),
+            _ => {}
+        }
+        let found = self.understood(&body)?;
+        *tag = headers.get(ETAG).and_then(|tag| tag.to_str().ok()).map(str::to_owned);
+        Ok(Answered::New(found))
+    }
+
+    /// The latest of what the users of the grids were told. None: this master does not tell.
+    pub(super) async fn grid_events(&self, since: Option<&str>) -> Result<Option<GridEventList>, Failure> {
+        let since = since.map(|since| format!("?since={since}")).unwrap_or_default();
+        match self.read(&format!("/v1/cluster/grid-events{since}"), PATIENT).await {
+            Ok(list) => Ok(Some(list)),
+            Err(failure) if failure.status == Some(StatusCode::NOT_FOUND) => Ok(None),
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// An answer that is read as it comes.
+    pub(super) async fn open(&self, path: &str) -> Result<Response, Failure> {
+        let sent = self.request(Method::GET, path).send();
+        let limited = tokio::time::timeout(ANSWER, sent).await;
+        let answer = limited.map_err(|_| self.late(ANSWER))?.map_err(|error| self.failure(&error))?;
+        match answer.status() {
+            StatusCode::OK => Ok(answer),
+            status => Err(self.refused(status, &answer.bytes().await.unwrap_or_default())),
+        }
+    }
+
+    /// Does something to a service or a stack.
+    pub(super) async fn operate(&self, route: &str, body: String) -> Result<String, Failure> {
+        let request = self.request(Method::POST, route).header(CONTENT_TYPE, "application/json").body(body);
+        let (status, body) = self.send(request, PATIENT).await?;
+        if status.is_success() { Ok(String::new()) } else { Err(self.refused(status, &body)) }
     }
 
     /// The agents. None: this master does not list them.
@@ -148,7 +221,11 @@ impl Master {
         if !status.is_success() {
             return Err(self.refused(status, &body));
         }
-        serde_json::from_slice(&body).map_err(|_| {
+        self.understood(&body)
+    }
+
+    fn understood<T: DeserializeOwned>(&self, body: &[u8]) -> Result<T, Failure> {
+        serde_json::from_slice(body).map_err(|_| {
             let words = format!("{} is not a Kontena Master that this version understands", self.target);
             Failure { lasting: true, ..Failure::new(words) }
         })
@@ -164,8 +241,17 @@ impl Master {
     }
 
     async fn send(&self, request: RequestBuilder, limit: Duration) -> Result<(StatusCode, Vec<u8>), Failure> {
+        self.send_for(request, limit).await.map(|(status, _, body)| (status, body))
+    }
+
+    async fn send_for(
+        &self,
+        request: RequestBuilder,
+        limit: Duration,
+    ) -> Result<(StatusCode, HeaderMap, Vec<u8>), Failure> {
         let answered = async {
             let mut answer = request.send().await.map_err(|error| self.failure(&error))?;
+            let headers = std::mem::take(answer.headers_mut());
             let mut body = Vec::new();
             while let Some(chunk) = answer.chunk().await.map_err(|error| self.failure(&error))? {
                 if body.len() + chunk.len() > BODY_MAX {
@@ -173,7 +259,7 @@ impl Master {
                 }
                 body.extend_from_slice(&chunk);
             }
-            Ok((answer.status(), body))
+            Ok((answer.status(), headers, body))
         };
         tokio::time::timeout(limit, answered).await.map_err(|_| self.late(limit))?
     }
@@ -185,7 +271,7 @@ impl Master {
     fn refused(&self, status: StatusCode, body: &[u8]) -> Failure {
         let refusal = serde_json::from_slice::<Refusal>(body).ok();
         let ask = refusal.as_ref().and_then(|refusal| refusal.ask.clone());
-        let said = refusal.map(|refusal| refusal.error);
+        let said = refusal.map(|refusal| refusal.error).or_else(|| faults(body));
         let words = match (status, &self.target.token) {
             (StatusCode::UNAUTHORIZED, None) => {
                 format!("{} wants a token: give it by --token-file or KONTENA_TOKEN", self.target)

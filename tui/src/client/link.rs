@@ -10,22 +10,25 @@ use kontena_wire::events::Event as Happened;
 use reqwest::Response;
 use tokio::runtime::{Builder, Runtime};
 use tokio::sync::mpsc::{self, Receiver, Sender};
+use tokio::sync::watch;
 use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, sleep_until};
 
 use super::backoff;
 use super::contexts::Context;
+use super::follower::Follower;
 use super::http::{Failure, Master};
 use super::sse::Decoder;
 use super::target::Target;
+use super::watcher::Watcher;
+use crate::action::Operation;
 use crate::event::{Event, Link};
+use crate::place::Look;
 
 /// Between two pictures.
 const PACE: Duration = Duration::from_secs(1);
 /// Between two pictures while nobody leads, and the least between two whatever happens.
 const EAGER: Duration = Duration::from_millis(100);
-/// Between two lists of agents while they are looked at.
-const AGENTS_PACE: Duration = Duration::from_secs(5);
 /// Before the feed is asked for again.
 const FEED_RETRY: Duration = Duration::from_secs(1);
 /// How many failures count when asking again soon would not help.
@@ -40,9 +43,10 @@ const SIGNS: usize = 1;
 pub(crate) enum Order {
     Switch(usize),
     Refresh,
-    WantAgents(bool),
+    Look(Look),
     StepDown,
     Drain { id: String, name: String },
+    Operate(Operation),
 }
 
 /// The running connection. Dropping it ends it.
@@ -76,7 +80,8 @@ pub(crate) fn start(
 ) -> std::io::Result<Handle> {
     let runtime = Builder::new_multi_thread().worker_threads(1).thread_name("link").enable_all().build()?;
     let (orders, taken) = mpsc::channel(ORDERS);
-    let link = Connection { contexts, context, events, orders: taken, want_agents: false, last_event: None };
+    let looks = watch::Sender::new(Look::default());
+    let link = Connection { contexts, context, events, orders: taken, looks, last_event: None };
     runtime.spawn(link.run());
     Ok(Handle { orders, runtime: Some(runtime) })
 }
@@ -86,7 +91,8 @@ struct Connection {
     context: usize,
     events: Sender<Event>,
     orders: Receiver<Order>,
-    want_agents: bool,
+    /// What the user looks at.
+    looks: watch::Sender<Look>,
     /// Where the feed stands.
     last_event: Option<String>,
 }
@@ -173,8 +179,7 @@ impl Connection {
         // Ends with the session.
         let mut tasks = JoinSet::new();
         let (sign, mut signs) = mpsc::channel(SIGNS);
-        let (places, mut place) = tokio::sync::watch::channel(self.last_event.clone());
-        let mut agents_at = Instant::now();
+        let (places, mut place) = watch::channel(self.last_event.clone());
         let mut next = Instant::now();
         let mut asked = next;
         let mut asking: OptionFuture<BoxFuture<'_, _>> = None.into();
@@ -188,26 +193,13 @@ impl Connection {
                         return End::Switched;
                     }
                     Some(Order::Refresh) => next = Instant::now(),
-                    Some(Order::WantAgents(want)) => {
-                        self.want_agents = want;
-                        agents_at = Instant::now();
-                    }
-                    Some(order @ (Order::StepDown | Order::Drain { .. })) => {
+                    Some(Order::Look(look)) => drop(self.looks.send_replace(look)),
+                    Some(order @ (Order::StepDown | Order::Drain { .. } | Order::Operate(_))) => {
                         let (master, events) = (master.clone(), self.events.clone());
                         tasks.spawn(async move { carry_out(master, order, events).await });
                     }
                 },
                 Some(()) = signs.recv(), if lived => next = next.min(Instant::now() + EAGER / 4),
-                () = sleep_until(agents_at), if self.want_agents && lived => {
-                    agents_at = Instant::now() + AGENTS_PACE;
-                    let (master, events) = (master.clone(), self.events.clone());
-                    tasks.spawn(async move {
-                        // Should it fail, the picture fails too, which says it.
-                        if let Ok(list) = master.agents().await {
-                            let _ended = events.send(Event::Link(Link::Agents(list))).await;
-                        }
-                    });
-                }
                 () = sleep_until(next), if !is_asking => {
                     asked = Instant::now();
                     asking = Some(master.cluster().boxed()).into();
@@ -227,6 +219,10 @@ impl Connection {
                         }
                         let feed = Feed { master: master.clone(), events: self.events.clone(), sign: sign.clone() };
                         tasks.spawn(feed.follow(places.clone()));
+                        let (events, looks) = (self.events.clone(), self.looks.subscribe());
+                        tasks.spawn(Watcher { master: master.clone(), events, looks }.run());
+                        let (events, looks) = (self.events.clone(), self.looks.subscribe());
+                        tasks.spawn(Follower { master: master.clone(), events, looks }.run());
                     }
                     learn(siblings, &cluster);
                     next = asked + if is_led(&cluster) { PACE } else { EAGER };
@@ -256,9 +252,10 @@ impl Connection {
                         return Pause::Switched;
                     }
                     Some(Order::Refresh) => return Pause::Over,
-                    Some(Order::WantAgents(wanted)) => self.want_agents = wanted,
+                    Some(Order::Look(look)) => drop(self.looks.send_replace(look)),
                     Some(Order::StepDown) => self.refuse("step-down").await,
                     Some(Order::Drain { name, .. }) => self.refuse(&format!("drain of {name}")).await,
+                    Some(Order::Operate(Operation { what, .. })) => self.refuse(&what).await,
                 },
             }
         }
@@ -300,7 +297,8 @@ async fn carry_out(master: Master, order: Order, events: Sender<Event>) {
         Order::Drain { id, name } => {
             (format!("drain of {name}"), "it will, with its next heartbeat", master.drain(&id).await)
         }
-        Order::Switch(_) | Order::Refresh | Order::WantAgents(_) => return,
+        Order::Operate(Operation { what, route, body }) => (what, "done", master.operate(&route, body).await),
+        Order::Switch(_) | Order::Refresh | Order::Look(_) => return,
     };
     let outcome = match outcome {
         Ok(said) if said.is_empty() => Ok(by_default.to_owned()),
@@ -334,7 +332,7 @@ struct Feed {
 
 impl Feed {
     /// Follows until the session ends, from where the last one stood.
-    async fn follow(self, places: tokio::sync::watch::Sender<Option<String>>) {
+    async fn follow(self, places: watch::Sender<Option<String>>) {
         loop {
             let last = places.borrow().clone();
             match self.master.events(last.as_deref()).await {
@@ -349,7 +347,7 @@ impl Feed {
         }
     }
 
-    async fn read(&self, mut answer: Response, places: &tokio::sync::watch::Sender<Option<String>>) {
+    async fn read(&self, mut answer: Response, places: &watch::Sender<Option<String>>) {
         let mut decoder = Decoder::default();
         while let Ok(Some(chunk)) = answer.chunk().await {
             let Ok(messages) = decoder.feed(&chunk) else { return };

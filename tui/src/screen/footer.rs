@@ -9,6 +9,7 @@ use crate::command::Command;
 use crate::state::State;
 use crate::state::overlay::Overlay;
 use crate::theme::Tone;
+use crate::view::View;
 
 pub(super) fn footer(canvas: &mut Canvas<'_>, state: &State, area: Rect) -> Option<Position> {
     let table = state.table();
@@ -68,8 +69,19 @@ fn hints(canvas: &mut Canvas<'_>, state: &State, room: Rect) {
     if state.demo {
         wanted.push((Command::KillLeader, "kills the leader"));
     }
+    wanted.push((Command::Help, "help"));
+    if matches!(state.view, View::Services | View::Stacks) {
+        wanted.push((Command::Logs, "log"));
+        if !state.preferences.read_only {
+            wanted.extend([
+                (Command::Deploy, "deploy"),
+                (Command::Scale, "scale"),
+                (Command::Restart, "restart"),
+                (Command::Stop, "stop"),
+            ]);
+        }
+    }
     wanted.extend([
-        (Command::Help, "help"),
         (Command::Filter, "filter"),
         (Command::Palette, "commands"),
         (Command::Open, "open"),
@@ -77,7 +89,7 @@ fn hints(canvas: &mut Canvas<'_>, state: &State, room: Rect) {
         (Command::Contexts, "connect"),
         (Command::Shell, "shell"),
     ]);
-    if !state.preferences.read_only && state.view == crate::view::View::Masters {
+    if !state.preferences.read_only && state.view == View::Masters {
         wanted.push((Command::StepDown, "step down"));
     }
     wanted.push((Command::Export, "export"));

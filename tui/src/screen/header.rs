@@ -51,17 +51,37 @@ fn age(canvas: &Canvas<'_>, state: &State) -> (String, Tone) {
     }
 }
 
-/// The label of a tab.
+/// Columns beside the tabs that the connection needs.
+const TARGET: u16 = 16;
+
+/// The label of a tab. Where there is little room, only the open one has a count.
 fn label(state: &State, view: View) -> String {
-    let count = match view {
+    let key = |view: View| state.preferences.keymap.key(view.command());
+    let full = |view: View| match count(state, view) {
+        count if count.is_empty() => format!(" {} {} ", key(view), view.title()),
+        count => format!(" {} {} {count} ", key(view), view.title()),
+    };
+    let all: u16 = VIEWS.iter().map(|view| width(&full(*view)) + 1).sum();
+    if view == state.view || all + TARGET <= state.size.0 {
+        return full(view);
+    }
+    format!(" {} {} ", key(view), view.title())
+}
+
+/// How many rows a view has, as far as that is known.
+fn count(state: &State, view: View) -> String {
+    match view {
         View::Agents if state.view != View::Agents => state
             .picture
             .as_ref()
             .map(|picture| picture.cluster.agents.connected.to_string())
             .unwrap_or_default(),
+        View::Services if !state.workloads.services.is_known() => String::new(),
+        View::Services => state.workloads.services.rows().len().to_string(),
+        View::Stacks if !state.workloads.stacks.is_known() => String::new(),
+        View::Stacks => state.workloads.stacks.rows().len().to_string(),
         _ => view.listing(state).len().to_string(),
-    };
-    format!(" {} {} {count} ", state.preferences.keymap.key(view.command()), view.title())
+    }
 }
 
 /// Which tab is at this column.

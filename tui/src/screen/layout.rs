@@ -37,13 +37,29 @@ pub(crate) fn has_side(size: (u16, u16)) -> bool {
     size.0 >= SIDE_FROM
 }
 
+/// Whether the latest events are shown below the list.
+pub(crate) fn has_recent(state: &State) -> bool {
+    state.view != View::Events && state.size.1 >= RECENT_FROM
+}
+
+/// Where a log lies.
+pub(crate) fn log((width, height): (u16, u16)) -> Rect {
+    let top = 2.min(height);
+    Rect::new(0, top, width, height.saturating_sub(1).max(top) - top)
+}
+
+/// How many lines of a log are on the screen: what its frame leaves.
+pub(crate) fn log_page(size: (u16, u16)) -> usize {
+    usize::from(log(size).height.saturating_sub(2)).max(1)
+}
+
 /// The regions of the screen as it stands.
 pub(crate) fn of(state: &State) -> Areas {
     let (width, height) = state.size;
     let line = |y: u16| Rect::new(0, y.min(height), width, 1.min(height.saturating_sub(y)));
     let body_top = 4.min(height);
     let body_end = height.saturating_sub(2).max(body_top);
-    let recent = state.view != View::Events && height >= RECENT_FROM;
+    let recent = has_recent(state);
     let recent_height = if recent { recent_height(state, body_end - body_top) } else { 0 };
     let list_end = body_end.saturating_sub(recent_height).max(body_top);
     let side = (state.detail && has_side(state.size)).then_some(());

@@ -10,6 +10,9 @@ use crate::view::{Cell, Detail};
 /// The column at which values begin.
 const VALUE: u16 = 12;
 
+/// The column at which what is said of an item begins.
+const ITEM: u16 = 5;
+
 /// The column at which the meaning of a key begins.
 const MEANING: u16 = 26;
 
@@ -35,6 +38,7 @@ pub(super) fn lines(details: &[Detail], columns: u16) -> Vec<Line> {
         match detail {
             Detail::Heading(text) => add("", 0, text, Tone::Accent),
             Detail::Pair(label, cell) => add(label, VALUE, &cell.text, cell.tone),
+            Detail::Item(label, cell) => add(label, ITEM, &cell.text, cell.tone),
             Detail::Keys(keys, meaning) => add(keys, MEANING.min(columns / 2), meaning, Tone::Plain),
             Detail::Text(cell) => add("", 0, &cell.text, cell.tone),
             Detail::Blank => add("", 0, "\n", Tone::Plain),

@@ -10,7 +10,7 @@ use super::text::{behind, put, width, wrap};
 use crate::command::offered;
 use crate::state::State;
 use crate::state::failover::Failover;
-use crate::state::overlay::{Confirm, Harm, Menu, Overlay};
+use crate::state::overlay::{Ask, Confirm, Harm, Menu, Overlay};
 use crate::theme::Tone;
 use crate::view::Detail;
 
@@ -31,7 +31,7 @@ pub(super) fn overlay(canvas: &mut Canvas<'_>, state: &State) -> Option<Position
             None
         }
         Overlay::Menu(menu) => Some(draw_menu(canvas, menu)),
-        Overlay::Confirm(confirm) => Some(draw_confirm(canvas, confirm)),
+        Overlay::Confirm(confirm) => draw_confirm(canvas, confirm),
         Overlay::Shell { text } => {
             draw_shell(canvas, state, text);
             None
@@ -40,6 +40,7 @@ pub(super) fn overlay(canvas: &mut Canvas<'_>, state: &State) -> Option<Position
             draw_failover(canvas, state, failover);
             None
         }
+        Overlay::Logs(logs) => super::logs::draw(canvas, state, logs),
     }
 }
 
@@ -119,7 +120,7 @@ fn draw_menu(canvas: &mut Canvas<'_>, menu: &Menu) -> Position {
     Position::new(field.x + at, field.y)
 }
 
-fn draw_confirm(canvas: &mut Canvas<'_>, confirm: &Confirm) -> Position {
+fn draw_confirm(canvas: &mut Canvas<'_>, confirm: &Confirm) -> Option<Position> {
     let (title, what) = match &confirm.harm {
         Harm::StepDown { leader } => (
             "Let another master lead",
@@ -133,6 +134,7 @@ fn draw_confirm(canvas: &mut Canvas<'_>, confirm: &Confirm) -> Position {
                 "{name} gives up the lease if it has it, closes its agents' connections in waves, and answers no new requests. The agents come back through the load balancer."
             ),
         ),
+        Harm::Operate { title, consequence, operation: _ } => (*title, consequence.clone()),
     };
     let inside = centered(canvas, title, 70, 13, Tone::Warn);
     let mut y = inside.y;
@@ -146,10 +148,14 @@ fn draw_confirm(canvas: &mut Canvas<'_>, confirm: &Confirm) -> Position {
     }
     line(canvas, "", Style::new());
     line(canvas, "The same in a shell:", canvas.theme.text(Tone::Dim));
-    line(canvas, &confirm.shell, canvas.theme.text(Tone::Note));
+    for text in wrap(&confirm.shell(), inside.width) {
+        line(canvas, &text, canvas.theme.text(Tone::Note));
+    }
     line(canvas, "", Style::new());
-    let prompt = format!("Type {} to go on, esc to leave it: ", confirm.wanted);
-    line(canvas, &prompt, Style::new().add_modifier(Modifier::BOLD));
+    line(canvas, &confirm.prompt(), Style::new().add_modifier(Modifier::BOLD));
+    if confirm.ask == Ask::Enter {
+        return None;
+    }
     let field = Rect { y, height: u16::from(y < inside.bottom()), ..inside };
     let used = put(canvas.buffer, field, "> ", canvas.theme.text(Tone::Accent), "");
     let field = behind(field, used);
@@ -168,7 +174,7 @@ fn draw_confirm(canvas: &mut Canvas<'_>, confirm: &Confirm) -> Position {
     }
     let at =
         u16::try_from(confirm.input.visual_cursor()).unwrap_or(u16::MAX).min(field.width.saturating_sub(1));
-    Position::new(field.x + at, field.y.min(inside.bottom().saturating_sub(1)))
+    Some(Position::new(field.x + at, field.y.min(inside.bottom().saturating_sub(1))))
 }
 
 fn draw_shell(canvas: &mut Canvas<'_>, state: &State, text: &str) {

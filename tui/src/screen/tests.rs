@@ -9,7 +9,7 @@ use ratatui::style::{Color, Modifier};
 
 use super::draw;
 use crate::event::{Event, Link};
-use crate::sample::{agents, press, send, state};
+use crate::sample::{answer, full, log, press, send, state};
 use crate::state::State;
 use crate::theme::{PALETTES, Palette};
 use crate::view::VIEWS;
@@ -49,18 +49,12 @@ fn styles(buffer: &Buffer) -> String {
     text
 }
 
-/// A program of this size that has seen all there is.
-fn full(size: (u16, u16)) -> State {
-    let mut state = state(size);
-    send(&mut state, 40, Event::Link(Link::Agents(Some(agents(40)))));
-    state
-}
-
 fn each_view(size: (u16, u16), mut check: impl FnMut(&str, &State)) {
     for view in VIEWS {
         let mut state = full(size);
         press(&mut state, &(view.index() + 1).to_string());
         press(&mut state, "j");
+        answer(&mut state);
         check(view.title(), &state);
     }
 }
@@ -141,11 +135,43 @@ fn what_lies_over_the_views() {
         ("detail", "enter"),
         ("filter", "/ m a s 2"),
         ("bad-regex", "/ ctrl-r m ("),
-        ("failover", "4 / e l e c enter enter k k"),
+        ("service", "3 / b l o g / w e b enter enter"),
+        ("service-end", "3 / b l o g / w e b enter enter G"),
+        ("stack", "4 enter"),
+        ("agent", "2 enter"),
+        ("deploy", "3 u"),
+        ("scale", "3 n 1 2"),
+        ("stop", "3 x c a c"),
+        ("stack-deploy", "4 u"),
+        ("log-empty", "3 L"),
+        ("failover", "6 / e l e c enter enter k k"),
     ] {
         let mut state = full((80, 24));
         press(&mut state, keys);
+        answer(&mut state);
         insta::assert_snapshot!(format!("over-{name}"), text(&drawn(&state)));
+    }
+}
+
+#[test]
+fn a_log_at_four_sizes() {
+    for (keys, name) in [("", "follows"), ("p / e r r o r enter n", "searched")] {
+        for size in SIZES {
+            let mut state = full(size);
+            press(&mut state, "3 L");
+            let Some(crate::state::overlay::Overlay::Logs(logs)) = &state.overlay else { panic!("no log") };
+            let of = logs.of.clone();
+            send(&mut state, 50, Event::Link(Link::Log(of, log(0, 150))));
+            press(&mut state, keys);
+            let buffer = drawn(&state);
+            insta::assert_snapshot!(format!("log-{name}-{}x{}", size.0, size.1), text(&buffer));
+            if size == SIZES[0] {
+                insta::assert_snapshot!(format!("log-{name}-styles"), styles(&buffer));
+                press(&mut state, "p");
+                state.preferences.ascii = true;
+                assert!(text(&drawn(&state)).is_ascii());
+            }
+        }
     }
 }
 
@@ -185,7 +211,29 @@ fn the_header_says_what_is_wrong() {
 
 #[test]
 fn any_size_can_be_drawn_at_any_moment() {
-    for keys in ["", "2", "3", "4", "?", "c", "!", "D", "X", "enter", "/", "4 G enter", ": x y z"] {
+    for keys in [
+        "",
+        "2",
+        "3",
+        "4",
+        "5",
+        "6",
+        "?",
+        "c",
+        "!",
+        "D",
+        "X",
+        "enter",
+        "/",
+        "6 G enter",
+        ": x y z",
+        "3 enter",
+        "4 j enter",
+        "3 L",
+        "3 L /",
+        "3 n",
+        "3 x",
+    ] {
         let mut state = full((80, 24));
         press(&mut state, keys);
         for (columns, rows) in

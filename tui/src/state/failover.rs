@@ -2,6 +2,7 @@
 //! sign, to be gone through step by step.
 
 use crate::clock::Moment;
+use crate::state::timeline::grid::is_of_grid;
 use crate::state::timeline::{Item, Timeline};
 use crate::theme::Tone;
 
@@ -61,6 +62,7 @@ impl Failover {
             let other = item.is_election() && item.term != Some(term);
             // What the duties say is no part of it, unless they fail; nor is what was well before it.
             let routine = item.kind == "gap" || (item.kind == "duty" && item.tone == Tone::Plain);
+            let routine = routine || is_of_grid(item.kind);
             let before = item.at_ms < ended_at && item.tone < Tone::Warn;
             range.contains(&item.at_ms) && !other && !routine && !before
         };

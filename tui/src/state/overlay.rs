@@ -4,10 +4,13 @@ use tui_input::Input;
 
 use super::State;
 use super::failover::Failover;
+use super::logs::Logs;
+use crate::action::Operation;
 use crate::command::{Command, offered};
 use crate::export::Format;
 use crate::filter::Filter;
 use crate::theme::{PALETTES, Palette};
+use crate::update::number;
 use crate::view::View;
 
 /// What lies over the view.
@@ -27,6 +30,8 @@ pub(crate) enum Overlay {
     Shell { text: String },
     /// A failover, step by step.
     Failover(Failover),
+    /// The log of a service.
+    Logs(Box<Logs>),
 }
 
 /// A list to choose from by typing.
@@ -59,12 +64,11 @@ pub(crate) enum Choice {
     Export(Format),
 }
 
-/// A question before harm: the answer is the name of the cluster.
+/// A question before harm.
 #[derive(Clone, Debug)]
 pub(crate) struct Confirm {
     pub(crate) harm: Harm,
-    /// What must be typed.
-    pub(crate) wanted: String,
+    pub(crate) ask: Ask,
     pub(crate) input: Input,
     /// The shell command that does the same.
     pub(crate) shell: String,
@@ -73,8 +77,30 @@ pub(crate) struct Confirm {
 /// What would be done.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) enum Harm {
-    StepDown { leader: String },
-    Drain { id: String, name: String },
+    StepDown {
+        leader: String,
+    },
+    Drain {
+        id: String,
+        name: String,
+    },
+    /// Something to a service or a stack, and what comes of it.
+    Operate {
+        title: &'static str,
+        consequence: String,
+        operation: Operation,
+    },
+}
+
+/// What is an answer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) enum Ask {
+    /// The key alone.
+    Enter,
+    /// This text, so that nobody does it by mistake.
+    Text(String),
+    /// How many instances there shall be.
+    Number,
 }
 
 impl Menu {
@@ -160,8 +186,32 @@ impl Menu {
 }
 
 impl Confirm {
-    /// Whether the right name was typed.
+    /// Whether the answer lets it be done.
     pub(crate) fn is_answered(&self) -> bool {
-        self.input.value().trim() == self.wanted
+        match &self.ask {
+            Ask::Enter => true,
+            Ask::Text(wanted) => self.input.value().trim() == wanted,
+            Ask::Number => number(self.input.value()).is_some(),
+        }
+    }
+
+    /// What is to be typed.
+    pub(crate) fn prompt(&self) -> String {
+        match &self.ask {
+            Ask::Enter => "Enter does it, esc leaves it.".to_owned(),
+            Ask::Text(wanted) => format!("Type {wanted} to go on, esc to leave it:"),
+            Ask::Number => "How many instances? Esc leaves it:".to_owned(),
+        }
+    }
+
+    /// The shell command that does the same, with what was typed.
+    pub(crate) fn shell(&self) -> String {
+        match &self.ask {
+            Ask::Number => {
+                let typed = number(self.input.value());
+                format!("{} {}", self.shell, typed.map_or_else(|| "N".to_owned(), |typed| typed.to_string()))
+            }
+            Ask::Enter | Ask::Text(_) => self.shell.clone(),
+        }
     }
 }

@@ -120,10 +120,13 @@ fn compare(a: &SortKey<'_>, b: &SortKey<'_>, reverse: bool) -> Ordering {
     let turned = |order: Ordering| if reverse { order.reverse() } else { order };
     match (a, b) {
         (SortKey::Nothing, SortKey::Nothing) => Ordering::Equal,
-        (SortKey::Nothing, _) | (SortKey::Text(_), SortKey::Number(_)) => Ordering::Greater,
-        (_, SortKey::Nothing) | (SortKey::Number(_), SortKey::Text(_)) => Ordering::Less,
+        (SortKey::Nothing, _) => Ordering::Greater,
+        (_, SortKey::Nothing) => Ordering::Less,
         (SortKey::Number(a), SortKey::Number(b)) => turned(a.total_cmp(b)),
         (SortKey::Text(a), SortKey::Text(b)) => turned(natural(a, b)),
+        (SortKey::Path(a, c), SortKey::Path(b, d)) => turned(natural(a, b).then_with(|| natural(c, d))),
+        // The keys of one column are of one kind.
+        _ => Ordering::Equal,
     }
 }
 

@@ -1,6 +1,8 @@
 //! What happened, in the order of its time, from all sources: the masters' feed, the history of the elections,
 //! and what was seen from here.
 
+pub(crate) mod grid;
+
 use std::collections::HashSet;
 
 use kontena_wire::cluster::{MasterState, Reign};
@@ -33,6 +35,10 @@ pub(crate) struct Item {
     pub(crate) gap_ms: Option<u64>,
     /// Whether a leader acts from here on.
     pub(crate) acts: bool,
+    /// Of an event of a grid: what others are told together with it.
+    group: Option<String>,
+    /// How many are told by it.
+    count: u64,
 }
 
 impl Item {
@@ -42,7 +48,20 @@ impl Item {
 
     fn new(key: String, at_ms: i64, by: &str, kind: &'static str, tone: Tone, text: String) -> Self {
         let by = by.to_owned();
-        Self { key, at_ms, by, kind, tone, term: None, text, more: Vec::new(), gap_ms: None, acts: false }
+        Self {
+            key,
+            at_ms,
+            by,
+            kind,
+            tone,
+            term: None,
+            text,
+            more: Vec::new(),
+            gap_ms: None,
+            acts: false,
+            group: None,
+            count: 1,
+        }
     }
 }
 
@@ -53,6 +72,9 @@ pub(crate) struct Timeline {
     keys: HashSet<String>,
     /// Counts what has no key of its own.
     unnamed: u64,
+    /// Events of the grids that came, and the items they are told by.
+    seen: grid::Seen,
+    grid_items: usize,
 }
 
 impl Timeline {
@@ -136,6 +158,7 @@ impl Timeline {
         if self.items.len() > KEPT {
             let dropped = self.items.remove(0);
             self.keys.remove(&dropped.key);
+            self.grid_items -= usize::from(dropped.group.is_some());
         }
         true
     }

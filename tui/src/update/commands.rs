@@ -2,17 +2,18 @@
 
 use std::path::PathBuf;
 
+use super::workloads;
 use crate::action::{Action, Steer};
 use crate::command::Command;
 use crate::export::{Format, clean, export};
 use crate::key::{Code, Key};
 use crate::screen::layout;
 use crate::state::failover::Failover;
-use crate::state::overlay::{Choice, Confirm, Harm, Menu, Overlay};
+use crate::state::overlay::{Ask, Choice, Confirm, Harm, Menu, Overlay};
 use crate::state::{Shell, State};
 use crate::theme::Tone;
 use crate::time::Zone;
-use crate::view::View;
+use crate::view::{VIEWS, View};
 
 /// The keys that steer the replay of a record.
 pub(super) fn steer(key: Key) -> Option<Steer> {
@@ -34,12 +35,14 @@ pub(super) fn run(state: &mut State, command: Command) -> Vec<Action> {
         Command::PageUp => move_by(state, -page),
         Command::Top => select(state, 0),
         Command::Bottom => select(state, usize::MAX),
-        Command::Masters => return show(state, View::Masters),
-        Command::Agents => return show(state, View::Agents),
-        Command::Duties => return show(state, View::Duties),
-        Command::Events => return show(state, View::Events),
-        Command::NextView => return show(state, state.view.turned(1)),
-        Command::PreviousView => return show(state, state.view.turned(3)),
+        Command::Masters => state.view = View::Masters,
+        Command::Agents => state.view = View::Agents,
+        Command::Services => state.view = View::Services,
+        Command::Stacks => state.view = View::Stacks,
+        Command::Duties => state.view = View::Duties,
+        Command::Events => state.view = View::Events,
+        Command::NextView => state.view = state.view.turned(1),
+        Command::PreviousView => state.view = state.view.turned(VIEWS.len() - 1),
         Command::Open => open(state),
         Command::Detail => {
             if layout::has_side(state.size) {
@@ -83,6 +86,10 @@ pub(super) fn run(state: &mut State, command: Command) -> Vec<Action> {
         Command::Shell => {
             let text = state.view.listing(state).shell();
             state.overlay = Some(Overlay::Shell { text });
+        }
+        Command::Logs => workloads::logs(state),
+        Command::Deploy | Command::Scale | Command::Restart | Command::Stop | Command::Start => {
+            workloads::act(state, command);
         }
         Command::StepDown => step_down(state),
         Command::Drain => drain(state),
@@ -168,14 +175,6 @@ fn with_table(
     *state.table_mut() = table;
 }
 
-fn show(state: &mut State, view: View) -> Vec<Action> {
-    let before = std::mem::replace(&mut state.view, view);
-    if (before == View::Agents) == (view == View::Agents) {
-        return Vec::new();
-    }
-    vec![Action::WantAgents(view == View::Agents)]
-}
-
 fn open(state: &mut State) {
     if state.view == View::Events
         && let Some(row) = state.table().row()
@@ -241,7 +240,7 @@ fn context_target(state: &State) -> String {
     }
 }
 
-fn may_act(state: &mut State) -> bool {
+pub(super) fn may_act(state: &mut State) -> bool {
     let why = if state.replay.is_some() {
         "this is a record: nothing can be done to the masters in it"
     } else if state.preferences.read_only {
@@ -285,7 +284,6 @@ fn drain(state: &mut State) {
 }
 
 fn ask(state: &mut State, harm: Harm, shell: String) {
-    let wanted = state.cluster_name().to_owned();
-    state.overlay =
-        Some(Overlay::Confirm(Confirm { harm, wanted, input: tui_input::Input::default(), shell }));
+    let ask = Ask::Text(state.cluster_name().to_owned());
+    state.overlay = Some(Overlay::Confirm(Confirm { harm, ask, input: tui_input::Input::default(), shell }));
 }

@@ -4,6 +4,7 @@ use kontena_wire::cluster::Cluster;
 
 use crate::action::Action;
 use crate::event::Link;
+use crate::state::overlay::Overlay;
 use crate::state::{Connection, State};
 use crate::theme::Tone;
 use crate::view::View;
@@ -26,6 +27,31 @@ pub(super) fn link(state: &mut State, event: Link) -> Vec<Action> {
         }
         Link::Picture(cluster) => picture(state, *cluster),
         Link::Agents(list) => state.take_agents(list.map(|list| list.agents)),
+        Link::Services(list) => {
+            state.workloads.take_services(list);
+            state.refresh_table(View::Services);
+            state.refresh_table(View::Stacks);
+        }
+        Link::Stacks(list) => {
+            state.workloads.take_stacks(list);
+            state.refresh_table(View::Stacks);
+        }
+        Link::Service(place, sight) => state.workloads.service = Some((place, *sight)),
+        Link::Stack(place, sight) => state.workloads.stack = Some((place, sight)),
+        Link::Node(node, list) => state.workloads.node = Some((node, list.instances)),
+        Link::GridEvents(list) => {
+            if state.timeline.take_in_grid(&list.events) {
+                state.refresh_table(View::Events);
+            }
+        }
+        Link::Log(place, lines) => {
+            if let Some(Overlay::Logs(logs)) = &mut state.overlay
+                && logs.of == place
+            {
+                logs.take_in(lines);
+            }
+        }
+        Link::Unavailable(reason) => state.tell(Tone::Warn, reason),
         Link::Happened { id, event } => {
             if state.timeline.take_in(id.as_deref(), &event) {
                 state.refresh_table(View::Events);

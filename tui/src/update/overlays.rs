@@ -2,12 +2,12 @@
 
 use tui_input::{Input, InputRequest};
 
-use super::commands;
+use super::{commands, logs, workloads};
 use crate::action::Action;
 use crate::command::Command;
 use crate::key::{Code, Key};
 use crate::state::State;
-use crate::state::overlay::{Harm, Overlay};
+use crate::state::overlay::{Ask, Harm, Overlay};
 use crate::theme::Tone;
 
 /// How much text fits into a field.
@@ -28,6 +28,7 @@ pub(super) fn press(state: &mut State, key: Key) -> Option<Vec<Action>> {
         Overlay::Confirm(confirm) => confirm_key(state, confirm, key),
         Overlay::Shell { text } => shell(state, text, key),
         Overlay::Failover(failover) => failover_key(state, failover, key),
+        Overlay::Logs(logs) => logs::press(state, logs, key),
     };
     // Choosing in a menu may have opened something else.
     if kept.is_some() {
@@ -40,7 +41,12 @@ pub(super) fn press(state: &mut State, key: Key) -> Option<Vec<Action>> {
 pub(super) fn paste(state: &mut State, text: &str) {
     for char in text.chars().filter(|char| !char.is_control()) {
         press(state, Key::plain(Code::Char(char)));
-        if !matches!(state.overlay, Some(Overlay::Filter(_) | Overlay::Menu(_) | Overlay::Confirm(_))) {
+        let typing = match &state.overlay {
+            Some(Overlay::Filter(_) | Overlay::Menu(_) | Overlay::Confirm(_)) => true,
+            Some(Overlay::Logs(logs)) => logs.typed.is_some(),
+            _ => false,
+        };
+        if !typing {
             return;
         }
     }
@@ -53,7 +59,7 @@ pub(super) fn scroll(state: &mut State, by: isize) -> Vec<Action> {
 }
 
 /// Edits a line of text. Returns whether the key was for it.
-fn edit(input: &mut Input, key: Key) -> bool {
+pub(super) fn edit(input: &mut Input, key: Key) -> bool {
     let request = match (key.code, key.ctrl, key.alt) {
         (Code::Char(char), false, false) if input.value().chars().count() < TEXT_MAX => {
             InputRequest::InsertChar(char)
@@ -116,7 +122,18 @@ fn detail(state: &mut State, key: Key, top: usize) -> Vec<Action> {
         // The neighbours can be read without closing.
         Some(Command::NextView) => commands::move_by(state, 1),
         Some(Command::PreviousView) => commands::move_by(state, -1),
-        Some(Command::CopyRow | Command::Shell | Command::StepDown | Command::Drain) => {
+        Some(
+            Command::CopyRow
+            | Command::Shell
+            | Command::StepDown
+            | Command::Drain
+            | Command::Logs
+            | Command::Deploy
+            | Command::Scale
+            | Command::Restart
+            | Command::Stop
+            | Command::Start,
+        ) => {
             return state
                 .preferences
                 .keymap
@@ -176,12 +193,20 @@ fn confirm_key(
             let (text, action) = match confirm.harm {
                 Harm::StepDown { leader } => (format!("asking {leader} to step down"), Action::StepDown),
                 Harm::Drain { id, name } => (format!("asking {name} to drain"), Action::Drain { id, name }),
+                Harm::Operate { operation, .. } => {
+                    let text = format!("asking for {}", operation.what);
+                    (text, workloads::answered(operation, &confirm.ask, &confirm.input))
+                }
             };
             state.tell(Tone::Note, text);
             (None, vec![action])
         }
         Code::Enter => {
-            state.tell(Tone::Warn, format!("type {} first", confirm.wanted));
+            let what = match &confirm.ask {
+                Ask::Text(wanted) => format!("type {wanted} first"),
+                Ask::Enter | Ask::Number => "type how many instances there shall be".to_owned(),
+            };
+            state.tell(Tone::Warn, what);
             (Some(Overlay::Confirm(confirm)), Vec::new())
         }
         _ => {

@@ -1,11 +1,15 @@
 //! Each key, and what it does.
 
+mod workloads;
+
 use crate::action::{Action, Steer};
 use crate::command::{ALL, Command};
 use crate::event::{Event, Link, Mouse, Replay};
+use crate::place::Look;
 use crate::sample::{agents, cluster, press, send, state};
 use crate::state::overlay::{Menu, Overlay};
-use crate::state::{AgentRows, Connection, State};
+use crate::state::workloads::Listed;
+use crate::state::{Connection, State};
 use crate::theme::Palette;
 use crate::view::View;
 
@@ -84,16 +88,20 @@ fn views_are_reached_by_number_and_in_turn() {
     let mut state = state(SIZE);
     for (key, view) in [
         ("2", View::Agents),
-        ("3", View::Duties),
-        ("4", View::Events),
+        ("3", View::Services),
+        ("4", View::Stacks),
+        ("5", View::Duties),
+        ("6", View::Events),
         ("1", View::Masters),
         ("tab", View::Agents),
-        ("l", View::Duties),
-        ("right", View::Events),
+        ("l", View::Services),
+        ("right", View::Stacks),
+        ("tab", View::Duties),
+        ("l", View::Events),
         ("tab", View::Masters),
         ("h", View::Events),
         ("left", View::Duties),
-        ("backtab", View::Agents),
+        ("backtab", View::Stacks),
     ] {
         press(&mut state, key);
         assert_eq!(state.view, view, "{key}");
@@ -103,11 +111,12 @@ fn views_are_reached_by_number_and_in_turn() {
 #[test]
 fn the_agents_are_asked_for_while_they_are_looked_at() {
     let mut state = state(SIZE);
-    assert_eq!(press(&mut state, "2"), [Action::WantAgents(true)]);
-    assert_eq!(press(&mut state, "3"), [Action::WantAgents(false)]);
-    assert_eq!(press(&mut state, "4"), []);
+    let look = |agents| [Action::Look(Look { agents, ..Look::default() })];
+    assert_eq!(press(&mut state, "2"), look(true));
+    assert_eq!(press(&mut state, "5"), look(false));
+    assert_eq!(press(&mut state, "1"), []);
     send(&mut state, 50, Event::Link(Link::Agents(None)));
-    assert!(matches!(state.agents, AgentRows::NotListed));
+    assert!(matches!(state.agents, Listed::NotListed));
 }
 
 #[test]
@@ -185,7 +194,7 @@ fn details_lie_beside_the_list_or_over_it() {
 #[test]
 fn an_election_opens_as_a_sequence_that_is_stepped_and_played() {
     let mut state = state(SIZE);
-    press(&mut state, "4 / e l e c t i o n enter enter");
+    press(&mut state, "6 / e l e c t i o n enter enter");
     let shown = |state: &State| match &state.overlay {
         Some(Overlay::Failover(failover)) => {
             (failover.shown, failover.steps.len(), failover.playing.is_some())

@@ -4,9 +4,10 @@
 use kontena_wire::agents::Agent;
 use serde_json::Value;
 
-use super::{Cell, Column, Detail, Listing, SortKey, float};
+use super::{Cell, Column, Detail, Listing, SortKey, float, services};
 use crate::glyph::Glyphs;
-use crate::state::{AgentRows, State};
+use crate::state::State;
+use crate::state::workloads::Listed;
 use crate::theme::Tone;
 use crate::time;
 
@@ -35,10 +36,30 @@ pub(crate) struct Agents<'a>(pub(crate) &'a State);
 
 impl Agents<'_> {
     fn agent(&self, row: usize) -> Option<&Agent> {
-        match &self.0.agents {
-            AgentRows::Known(rows) => rows.get(row),
-            AgentRows::Unasked | AgentRows::NotListed => None,
+        self.0.agents.rows().get(row)
+    }
+
+    /// What runs on its node, or shall.
+    fn instances(&self, lines: &mut Vec<Detail>, agent: &Agent) {
+        let glyphs = Glyphs::new(self.0.preferences.ascii);
+        let told = self.0.workloads.node.as_ref().filter(|(node, _)| *node == agent.id);
+        let Some((_, instances)) = told else {
+            return lines.push(Detail::Text(Cell::new("asking for them", Tone::Dim)));
+        };
+        if instances.is_empty() {
+            lines.push(Detail::Text(Cell::new("there are none", Tone::Dim)));
         }
+        for instance in instances.iter().take(services::shown()) {
+            let service = instance.service.as_deref().unwrap_or("a service that is gone");
+            let service = service.strip_prefix("null/").unwrap_or(service);
+            let mut cell = services::instance(instance, &glyphs);
+            cell.text = format!("{} {service} #{}{}", cell.text, instance.number, services::marks(instance));
+            lines.push(Detail::Text(cell));
+            if let Some(error) = &instance.error {
+                lines.push(Detail::Item(String::new(), Cell::new(error.clone(), Tone::Bad)));
+            }
+        }
+        services::rest(lines, instances.len());
     }
 
     fn since(&self, agent: &Agent) -> Option<u64> {
@@ -56,10 +77,7 @@ impl Listing for Agents<'_> {
     }
 
     fn len(&self) -> usize {
-        match &self.0.agents {
-            AgentRows::Known(rows) => rows.len(),
-            AgentRows::Unasked | AgentRows::NotListed => 0,
-        }
+        self.0.agents.rows().len()
     }
 
     fn id(&self, row: usize) -> String {
@@ -116,7 +134,7 @@ impl Listing for Agents<'_> {
         let since = agent.since.as_deref();
         let since = since.map(|text| time::parse(text).map_or_else(|| text.to_owned(), |at| zone.full(at)));
         let pair = |label, column| Detail::Pair(label, self.cell(row, column));
-        vec![
+        let mut lines = vec![
             Detail::Heading(agent.name.clone()),
             pair("state", STATE),
             pair("grid", GRID),
@@ -125,7 +143,11 @@ impl Listing for Agents<'_> {
             Detail::Pair("since", Cell::plain(since.unwrap_or_else(|| "unknown".to_owned()))),
             pair("version", VERSION),
             pair("id", ID),
-        ]
+            Detail::Blank,
+            Detail::Heading("Instances".to_owned()),
+        ];
+        self.instances(&mut lines, agent);
+        lines
     }
 
     fn json(&self, row: usize) -> Value {
@@ -142,11 +164,11 @@ impl Listing for Agents<'_> {
         };
         let why = match (&self.0.agents, counts) {
             (_, None) => "No master has answered yet.",
-            (AgentRows::Unasked, _) => "Asking for the list of them.",
-            (AgentRows::NotListed, _) => {
+            (Listed::Unasked, _) => "Asking for the list of them.",
+            (Listed::NotListed, _) => {
                 "This master counts them, but does not list them (GET /v1/cluster/agents)."
             }
-            (AgentRows::Known(_), _) => "Agents appear here when they connect through any master.",
+            (Listed::Known(_), _) => "Agents appear here when they connect through any master.",
         };
         let mut lines = Vec::new();
         if counts.is_some() {

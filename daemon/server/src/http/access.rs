@@ -31,11 +31,11 @@ pub enum Admission {
 #[derive(Clone, Debug)]
 pub(super) struct Administrator {
     /// Of the original's users; none of them came with the token or over the socket.
-    user: Option<(Id, String)>,
-    address: String,
-    user_agent: Option<String>,
+    pub(super) user: Option<(Id, String)>,
+    pub(super) address: String,
+    pub(super) user_agent: Option<String>,
     /// How else it is known who that was.
-    way: String,
+    pub(super) way: String,
 }
 
 impl Administrator {

@@ -1,5 +1,6 @@
 //! The original's API, as its command line uses it.
 
+mod administrators;
 mod answer;
 mod break_glass;
 mod caller;
@@ -38,6 +39,7 @@ mod volumes;
 use axum::routing::{MethodRouter, any, delete, get, post, put};
 use axum::{Router, middleware};
 
+pub(super) use administrators::operations;
 pub(super) use break_glass::make_admin_token;
 pub(crate) use resources::Resources;
 pub(super) use token_layer::{bearer, client_address};

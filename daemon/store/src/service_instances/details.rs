@@ -37,6 +37,12 @@ impl ServiceInstances {
         rows.iter().map(parse).collect()
     }
 
+    /// All on this node.
+    pub async fn on_node(&self, node: Id) -> Result<Vec<InstanceDetails>, Failure> {
+        let rows = self.rows().all(doc! { "host_node_id": oid(node) }, doc! { "_id": 1 }).await?;
+        rows.iter().map(parse).collect()
+    }
+
     /// One of a service.
     pub async fn by_id(&self, service: Id, instance: Id) -> Result<Option<InstanceDetails>, Failure> {
         let filter = doc! { "_id": oid(instance), "grid_service_id": oid(service) };

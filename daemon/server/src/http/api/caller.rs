@@ -25,6 +25,8 @@ pub(super) struct Caller {
     pub(super) token: Option<TokenRow>,
     address: IpAddr,
     user_agent: Option<String>,
+    /// How it is known who that was, where no token tells it.
+    way: Option<String>,
 }
 
 impl Caller {
@@ -34,7 +36,12 @@ impl Caller {
         address: IpAddr,
         user_agent: Option<String>,
     ) -> Self {
-        Self { user, token, address, user_agent }
+        Self { user, token, address, user_agent, way: None }
+    }
+
+    /// The same, with a word for the audit log on how it is known who that was.
+    pub(super) fn who_came(self, way: String) -> Self {
+        Self { way: Some(way), ..self }
     }
 
     pub(super) fn actor(&self) -> &Actor {
@@ -71,7 +78,7 @@ impl Caller {
             source_ip: self.address.to_string(),
             user_agent: self.user_agent.clone(),
             request_body: body.map(|body| bounded(body).to_owned()),
-            event_description: description,
+            event_description: description.or_else(|| self.way.clone()),
         };
         if let Err(failure) = api.resources.store.audit_logs().add(entry).await {
             tracing::error!(%failure, event, resource_type, user = self.actor().email, "not in the audit log");

@@ -70,7 +70,7 @@ pub(super) async fn authenticate(
 
 /// What changes something is carried out to its end, audit entry and messages to agents included, though its client
 /// may have left meanwhile.
-async fn carry_out(api: &Api, request: Request, next: Next) -> Response {
+pub(super) async fn carry_out(api: &Api, request: Request, next: Next) -> Response {
     let engine = request.uri().path().starts_with(ENGINES);
     let within = if engine { ENGINE_ANSWER_WITHIN } else { ANSWER_WITHIN };
     let reads = request.method() == Method::GET;
