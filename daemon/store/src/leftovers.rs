@@ -8,9 +8,10 @@ use mongodb::Database;
 use mongodb::bson::oid::ObjectId;
 use mongodb::bson::{Bson, Document, doc};
 
+use crate::claims::CLAIMS;
 use crate::client::Store;
 use crate::command::Failure;
-use crate::deploys::{CLAIMS, DEPLOYS};
+use crate::deploys::DEPLOYS;
 use crate::effect::{Effect, Statement};
 use crate::grid_services::SERVICES;
 use crate::host_nodes::HOST_NODES;

@@ -101,8 +101,8 @@ pub use masters::{MasterRow, Masters};
 pub use old_deploys::{OldDeploys, Overfull};
 pub use original_lock::OriginalLock;
 pub use overview::{
-    DeployGlance, InstanceSight, Overview, RevisionRow, ServiceGlance, ServiceOfDeploy, ServiceSight,
-    StackDeployRow, StackGlance, StackSight,
+    DeployGlance, InstanceSight, Overview, RevisionGlance, ServiceGlance, ServiceOfDeploy, ServiceSight,
+    StackDeploySight, StackGlance, StackSight,
 };
 pub use pod_sources::{
     HooksDone, NetworkDefinition, PodNode, PodSources, Pods, RegistryLogin, VolumeDefinition,

@@ -15,7 +15,7 @@ use crate::document::Read;
 use crate::table::Table;
 
 pub use services::{InstanceSight, ServiceGlance, ServiceSight};
-pub use stacks::{RevisionRow, ServiceOfDeploy, StackDeployRow, StackGlance, StackSight};
+pub use stacks::{RevisionGlance, ServiceOfDeploy, StackDeploySight, StackGlance, StackSight};
 
 /// A deploy at a glance.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -25,9 +25,10 @@ impl Deploys {
         let open =
             doc! { "grid_service_id": { "$in": oids(services.iter().copied()) }, "finished_at": Bson::Null };
         let rows = Table::new(self.store.database(), DEPLOYS);
+        let claims = self.store.claims();
         let (waiting, claimed) = futures_util::try_join!(
             rows.fields(open, doc! {}, doc! { "grid_service_id": 1 }),
-            self.store.claims().holders(services)
+            claims.holders(services)
         )?;
         let free: BTreeMap<Id, i64> = waiting
             .iter()
@@ -63,8 +64,7 @@ impl Deploys {
     /// Those that nobody else claimed since they were seen; their instances are stamped.
     async fn claim_all(&self, seen: &BTreeMap<Id, i64>, me: HolderId) -> Result<Vec<Claim>, Failure> {
         let taken = self.store.claims().take(seen, me).await?;
-        let claims: Vec<Claim> =
-            taken.into_iter().map(|(service, epoch)| Claim { service, epoch }).collect();
+        let claims: Vec<Claim> = taken.into_iter().map(|(service, epoch)| Claim { service, epoch }).collect();
         let stamp = |Claim { service, epoch }: &Claim| {
             doc! {
                 "q": { "grid_service_id": oid(*service) }, "u": { "$set": { "claim_epoch": Bson::Int64(*epoch) } },

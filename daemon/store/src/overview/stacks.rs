@@ -34,14 +34,14 @@ pub struct StackGlance {
     /// `key=value`.
     pub labels: Vec<String>,
     /// The newest.
-    pub revision: Option<RevisionRow>,
+    pub revision: Option<RevisionGlance>,
     /// The latest.
     pub deploy: Option<DeployGlance>,
 }
 
 /// What a stack was at one time.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RevisionRow {
+pub struct RevisionGlance {
     /// Counts from 1.
     pub revision: i64,
     /// Of its file.
@@ -60,14 +60,14 @@ pub struct RevisionRow {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct StackSight {
     /// The latest, the newest first.
-    pub revisions: Vec<RevisionRow>,
+    pub revisions: Vec<RevisionGlance>,
     /// The latest, the newest first.
-    pub deploys: Vec<StackDeployRow>,
+    pub deploys: Vec<StackDeploySight>,
 }
 
 /// A deploy of a stack.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StackDeployRow {
+pub struct StackDeploySight {
     /// The whole.
     pub deploy: DeployGlance,
     /// Of its services.
@@ -116,7 +116,7 @@ impl Overview {
         Ok(rows.iter().filter_map(glance).collect())
     }
 
-    async fn newest_revisions(&self) -> Result<HashMap<Id, RevisionRow>, Failure> {
+    async fn newest_revisions(&self) -> Result<HashMap<Id, RevisionGlance>, Failure> {
         let first = |field: &str| doc! { "$first": format!("${field}") };
         let pipeline = vec![
             doc! { "$sort": { "stack_id": -1, "revision": -1 } },
@@ -158,7 +158,10 @@ impl Overview {
         let mut parts = self.parts(&ids, &services).await?;
         let deploys = deploys.iter().filter_map(|row| {
             let id = row.id("_id")?;
-            Some(StackDeployRow { deploy: glance(row, id), services: parts.remove(&id).unwrap_or_default() })
+            Some(StackDeploySight {
+                deploy: glance(row, id),
+                services: parts.remove(&id).unwrap_or_default(),
+            })
         });
         Ok(Some(StackSight {
             revisions: revisions.iter().map(revision).collect(),
@@ -205,8 +208,8 @@ impl Overview {
     }
 }
 
-fn revision(row: &Document) -> RevisionRow {
-    RevisionRow {
+fn revision(row: &Document) -> RevisionGlance {
+    RevisionGlance {
         revision: row.whole("revision").unwrap_or(1),
         version: row.text("version"),
         file: row.text("stack_name"),

@@ -3,7 +3,7 @@
 use axum::extract::{Path, State};
 use axum::http::{HeaderMap, StatusCode};
 use axum::response::Response;
-use kontena_store::{RevisionRow, ServiceOfDeploy, StackDeployRow, StackGlance, StackSight};
+use kontena_store::{RevisionGlance, ServiceOfDeploy, StackDeploySight, StackGlance, StackSight};
 use kontena_wire::stacks::{self as wire, Revision, Stack, StackDeploy, StackList};
 
 use super::{LISTED, deploy, read, unless_known};
@@ -37,8 +37,8 @@ fn stack(glance: StackGlance) -> Stack {
     }
 }
 
-fn revision(row: RevisionRow) -> Revision {
-    let RevisionRow { revision, version, file, registry, expose, created_at } = row;
+fn revision(row: RevisionGlance) -> Revision {
+    let RevisionGlance { revision, version, file, registry, expose, created_at } = row;
     Revision { revision, version, file, registry, expose, created_at: created_at.map(rfc3339) }
 }
 
@@ -61,8 +61,8 @@ pub(in crate::http) async fn show(
     }
 }
 
-fn stack_deploy(row: StackDeployRow) -> StackDeploy {
-    let StackDeployRow { deploy: whole, services } = row;
+fn stack_deploy(row: StackDeploySight) -> StackDeploy {
+    let StackDeploySight { deploy: whole, services } = row;
     let service = |part: ServiceOfDeploy| {
         let ServiceOfDeploy { service, state, reason } = part;
         wire::ServiceOfDeploy { service, state, reason }
