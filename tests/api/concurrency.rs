@@ -114,6 +114,43 @@ async fn names_stay_unique_and_numbers_too() -> Result<()> {
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_left_of_a_grid_that_goes_while_something_is_made_in_it() -> Result<()> {
+    let world = two().await?;
+    let admin = world.login().await?;
+    let post = |path: &str, body: Value| Request::new(Method::POST, path).token(&admin).json(&body);
+    let mut removed = 0;
+    for _ in 0..40 {
+        let made = world.ask(post("/v1/grids", json!({ "name": "brief" }))).await?;
+        assert_eq!(made.status, StatusCode::CREATED, "{}", made.text);
+        let service = json!({ "name": "s", "image": "i", "stateful": false });
+        let (service, node, gone) = tokio::join!(
+            world.ask_of(0, post("/v1/grids/brief/services", service)),
+            world.ask_of(0, post("/v1/grids/brief/nodes", json!({ "name": "n" }))),
+            world.ask_of(1, Request::new(Method::DELETE, "/v1/grids/brief").token(&admin)),
+        );
+        for answer in [service?, node?] {
+            let known = matches!(answer.status, StatusCode::CREATED | StatusCode::NOT_FOUND);
+            assert!(known, "{} {}", answer.status, answer.text);
+        }
+        let gone = gone?;
+        if gone.status == StatusCode::OK {
+            removed += 1;
+            for name in ["grids", "grid_services", "host_nodes", "stacks"] {
+                assert_eq!(world.collection(name).count_documents(doc! {}).await?, 0, "{name}");
+            }
+            continue;
+        }
+        assert_eq!(gone.status, StatusCode::UNPROCESSABLE_ENTITY, "{}", gone.text);
+        for path in ["/v1/services/brief/null/s", "/v1/nodes/brief/n", "/v1/grids/brief"] {
+            let tidied = world.ask(Request::new(Method::DELETE, path).token(&admin)).await?;
+            assert_eq!(tidied.status, StatusCode::OK, "{path}: {}", tidied.text);
+        }
+    }
+    println!("{removed} of 40 grids went first");
+    Ok(())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_token_ended_on_one_master_fails_on_the_other_at_its_next_request() -> Result<()> {
     let world = two().await?;
     let admin = world.login().await?;

@@ -17,7 +17,7 @@ const REQUESTS: usize = 10_000;
 const SEED: u64 = 20_261_122;
 
 /// Routes that change something, with fields of which none is right here.
-const ROUTES: [(&str, &str, &[&str]); 12] = [
+const ROUTES: [(&str, &str, &[&str]); 17] = [
     ("POST", "/v1/grids", &["initial_size", "stats", "logs", "trusted_subnets"]),
     ("PUT", "/v1/grids/main", &["stats", "logs", "trusted_subnets", "default_affinity"]),
     ("POST", "/v1/grids/main/nodes", &["name", "token", "labels"]),
@@ -30,6 +30,11 @@ const ROUTES: [(&str, &str, &[&str]); 12] = [
     ("PUT", "/v1/certificates/main/shop.example.com", &["certificate", "private_key"]),
     ("POST", "/v1/grids/main/domain_authorizations", &["domain", "authorization_type"]),
     ("POST", "/v1/users/stranger@example.com/roles", &["role"]),
+    ("POST", "/v1/grids/main/services", &["name", "image", "stateful", "env", "ports", "hooks", "strategy"]),
+    ("PUT", "/v1/services/main/shop/web", &["image", "env", "cpus", "links", "volumes", "health_check"]),
+    ("POST", "/v1/services/main/shop/web/scale", &["instances"]),
+    ("POST", "/v1/services/main/shop/web/envs", &["env"]),
+    ("POST", "/v1/grids/main/users", &["email"]),
 ];
 
 /// Knows the contract well enough to break it in one place at a time.
@@ -150,6 +155,12 @@ async fn large_deep_and_slow_bodies_are_refused_early() -> Result<()> {
     let null = volume.replace(&driver, "{\"a\\u0000b\": 1}");
     let null = Request::new(Method::POST, "/v1/volumes/main").token(&scene.admin).raw(&null);
     assert_eq!(world.ask(null).await?.status, 400);
+
+    // What is small as text and large as a document, so that the database would not take it.
+    let large = volume.replace(&driver, &format!("{{\"a\": [{}0]}}", "0,".repeat(2_000_000)));
+    let large = Request::new(Method::POST, "/v1/volumes/main").token(&scene.admin).raw(&large);
+    let refused = world.ask(large).await?;
+    assert_eq!(refused.status, 413, "{}", refused.text);
 
     // A body that is announced larger than any, and one that goes on for ever.
     let address = world.masters[0].url().replace("http://", "");

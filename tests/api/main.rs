@@ -12,6 +12,7 @@ mod provider;
 mod replay;
 mod routes;
 mod services;
+mod statistics;
 mod streams;
 mod takeover;
 mod world;

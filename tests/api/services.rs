@@ -1,5 +1,6 @@
 //! Services on real masters with simulated agents: what users do with them, and deploys whose masters die.
 
+mod extremes;
 mod fields;
 mod lives;
 mod losses;

@@ -18,8 +18,8 @@ pub use node::{NewNode, NodeChange, NodeToken};
 pub use registry::NewRegistry;
 pub use secret::{NewSecret, SecretChange};
 pub use service::{
-    CertificateUse, DeployOptions, HealthCheckInput, HookInput, LinkInput, MountInput, NewService, PortInput,
-    Scale, SecretUse, ServiceChange, ServiceFields,
+    CertificateUse, DeployOptions, ENV_MAX, HealthCheckInput, HookInput, LinkInput, MountInput, NewService,
+    PortInput, Scale, SecretUse, ServiceChange, ServiceFields,
 };
 pub use stack::{NewStack, StackChange, StackDefinition, StackLabels, StackVolume};
 pub use volume::NewVolume;

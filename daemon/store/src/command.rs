@@ -9,6 +9,8 @@ use thiserror::Error;
 
 /// `DuplicateKey`.
 const DUPLICATE_KEY: i32 = 11_000;
+/// `BSONObjectTooLarge`, and the codes that it has in an insert and in an update.
+const TOO_LARGE: [i32; 3] = [10_334, 17_420, 17_419];
 
 /// What went wrong with a call on the database.
 #[derive(Clone, Debug, Error)]
@@ -16,6 +18,9 @@ pub enum Failure {
     /// A document with this key exists.
     #[error("the document exists already")]
     Duplicate,
+    /// The document would be larger than the database takes; nothing was written.
+    #[error("the document would be larger than the database takes")]
+    TooLarge,
     /// The database user lacks a right.
     #[error("the database user may not do this: {0}")]
     Unauthorized(String),
@@ -54,6 +59,10 @@ impl From<mongodb::error::Error> for Failure {
             ErrorKind::Command(command) if command.code == DUPLICATE_KEY => Self::Duplicate,
             ErrorKind::Write(WriteFailure::WriteError(error)) if error.code == DUPLICATE_KEY => {
                 Self::Duplicate
+            }
+            ErrorKind::Command(command) if TOO_LARGE.contains(&command.code) => Self::TooLarge,
+            ErrorKind::Write(WriteFailure::WriteError(error)) if TOO_LARGE.contains(&error.code) => {
+                Self::TooLarge
             }
             // Unauthorized, AuthenticationFailed
             ErrorKind::Command(command) if matches!(command.code, 13 | 18) => {

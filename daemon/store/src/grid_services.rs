@@ -25,8 +25,8 @@ pub use resolve::{Inside, Resolved};
 
 pub(crate) const SERVICES: &str = "grid_services";
 
-/// How often a change is tried when others change the same service.
-const TRIES: usize = 6;
+/// How often a change is tried when others change the same service: one of all who try at once succeeds.
+const TRIES: usize = 64;
 
 /// A service.
 #[derive(Clone, Debug, PartialEq)]

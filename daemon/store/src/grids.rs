@@ -26,6 +26,8 @@ const OWNED: [&str; 8] = [
     "volumes",
 ];
 
+const KEEPERS: [&str; 2] = ["grid_services", "host_nodes"];
+
 /// A grid.
 #[derive(Clone, Debug, PartialEq)]
 pub struct GridRow {
@@ -263,7 +265,16 @@ impl Grids {
         writes.extend(
             OWNED.map(|collection| Write::RemoveAll { collection, filter: doc! { "grid_id": grid } }),
         );
-        Ok(self.store.transact(&writes).await? == Outcome::Done)
+        if self.store.transact(&writes).await? != Outcome::Done {
+            return Ok(false);
+        }
+        // What would have kept the grid, and was made since that was looked for. Whoever makes it later than this
+        // finds the grid gone.
+        for keeper in KEEPERS {
+            let rows = self.store.database().collection::<Document>(keeper);
+            rows.delete_many(doc! { "grid_id": grid }).await?;
+        }
+        Ok(true)
     }
 }
 

@@ -86,7 +86,7 @@ impl Bindings {
                 differences.push(format!("{at} has another order: {identity}"));
             }
             last = if is_same { place } else { last };
-            let form_only = std::mem::replace(&mut self.form_only, !at.ends_with(".logs"));
+            let form_only = std::mem::replace(&mut self.form_only, at.rsplit('.').next() != Some("logs"));
             self.unify(&format!("{at}[{identity}]"), value, other, differences);
             self.form_only = form_only;
         }

@@ -45,7 +45,9 @@ impl NewRegistry {
 }
 
 fn name(url: &str) -> Option<String> {
-    let parsed = Url::parse(url).ok().filter(|parsed| matches!(parsed.scheme(), "http" | "https"))?;
+    // Alone, the parser would take `http:x` too.
+    url.strip_prefix("http://").or_else(|| url.strip_prefix("https://"))?;
+    let parsed = Url::parse(url).ok()?;
     let host = parsed.host_str()?;
     Some(match parsed.port() {
         None | Some(80 | 443) => host.to_owned(),
@@ -66,6 +68,7 @@ mod tests {
             ("https://notaurl", Some("notaurl")),
             ("ftp://x", None),
             ("registry", None),
+            ("http:registry", None),
         ] {
             assert_eq!(name(url).as_deref(), expected, "{url}");
         }

@@ -5,7 +5,7 @@ mod parts;
 
 use serde_json::{Map, Value};
 
-pub use fields::ServiceFields;
+pub use fields::{ENV_MAX, ServiceFields};
 pub use parts::{
     CertificateUse, DeployOptions, HealthCheckInput, HookInput, LinkInput, MountInput, PortInput, SecretUse,
 };
@@ -41,18 +41,22 @@ impl NewService {
         if service.stateful && service.fields.volumes_from.as_ref().is_some_and(|from| !from.is_empty()) {
             faults.add("volumes_from", "Cannot combine stateful & volumes_from");
         }
-        let instances = service.fields.instances.unwrap_or(1);
-        let domain = crate::agents::pod::Service::domain(stack, grid);
-        let host = format!("{}-{instances}.{domain}", service.name);
-        if host.len() > HOST_NAME_MAX {
-            let length = host.len();
-            faults.add(
-                "name",
-                format!("Total grid service name length {length} is over limit ({HOST_NAME_MAX}): {host}"),
-            );
-        }
+        judge_host(&mut faults, &service.name, service.fields.instances, stack, grid);
         faults.check()?;
         Ok(service)
+    }
+}
+
+/// The last instance's host must have a name that hosts can have.
+fn judge_host(faults: &mut Invalid, name: &str, instances: Option<i64>, stack: &str, grid: &str) {
+    let domain = crate::agents::pod::Service::domain(stack, grid);
+    let host = format!("{name}-{}.{domain}", instances.unwrap_or(1));
+    if host.len() > HOST_NAME_MAX {
+        let length = host.len();
+        faults.add(
+            "name",
+            format!("Total grid service name length {length} is over limit ({HOST_NAME_MAX}): {host}"),
+        );
     }
 }
 
@@ -79,6 +83,13 @@ impl ServiceChange {
         }
         faults.check()?;
         Ok(change)
+    }
+
+    /// Judges what depends on where the service is.
+    pub fn judge(&self, name: &str, stack: &str, grid: &str) -> Result<(), Invalid> {
+        let mut faults = Invalid::default();
+        judge_host(&mut faults, name, self.fields.instances, stack, grid);
+        faults.check()
     }
 }
 
@@ -169,6 +180,11 @@ mod tests {
             format!("Total grid service name length 71 is over limit (64): {long}-1.main.kontena.local");
         let fault = new(&json!({ "name": long, "image": "b", "stateful": false })).unwrap_err();
         assert_eq!(fault, json!({ "name": message }));
+        let many = json!({ "instances": 1000 });
+        let change = ServiceChange::read(many.as_object().unwrap(), false).unwrap();
+        let fault = change.judge(&"x".repeat(42), "null", "main").unwrap_err();
+        assert!(fault.0["name"].as_str().unwrap().contains("length 66 is over limit (64): xxx"), "{fault:?}");
+        assert_eq!(change.judge(&"x".repeat(40), "null", "main"), Ok(()));
     }
 
     #[test]

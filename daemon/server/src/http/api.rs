@@ -111,10 +111,12 @@ fn grids() -> Router<Api> {
         .route(&below("/secrets"), get(secrets::list).post(secrets::create))
         .prefix(&below("/secrets/{name}"), put(secrets::update).post(secrets::create))
         .route(&below("/certificates"), get(certificates::list).post(certificates::request))
+        .route(&below("/certificates/{*rest}"), post(certificates::request))
         .route(
             &below("/domain_authorizations"),
             get(certificates::authorizations).post(certificates::authorize),
         )
+        .route(&below("/domain_authorizations/{*rest}"), post(certificates::authorize))
         .route(&below("/nodes"), get(nodes::list).post(nodes::create))
         .route(&below("/services"), get(services::list).post(services::create))
         .route(&below("/services/{*rest}"), post(services::create))

@@ -67,10 +67,10 @@ impl Gathered {
         })
     }
 
-    /// What these services of a grid are made of. A service or a link that is not there is an error.
+    /// What these services of a grid are made of. A service that is not there is an error; a link to one leads to no
+    /// load balancer.
     pub(super) fn of(&self, grid: Id, services: &[Id]) -> Result<Document, Failure> {
-        let missing =
-            || Failure::unknown("an instance or a link of a service that is not there, or is of no grid");
+        let missing = || Failure::unknown("an instance of a service that is not there, or is of no grid");
         let whole: Option<Vec<&Document>> = services.iter().map(|id| self.services.get(id)).collect();
         let whole = whole.ok_or_else(missing)?;
         let uses = whole.iter().map(|row| Uses::of(row)).fold(Uses::default(), Uses::and);
@@ -78,7 +78,7 @@ impl Gathered {
             whole.iter().flat_map(|row| links(row)).filter(|link| !services.contains(link)).collect();
         let mut rows: Vec<Document> = whole.into_iter().cloned().collect();
         for link in links {
-            let row = self.services.get(&link).ok_or_else(missing)?;
+            let Some(row) = self.services.get(&link) else { continue };
             let kept = row.iter().filter(|(key, _)| LINKED_FIELDS.contains(&key.as_str()));
             rows.push(kept.map(|(key, value)| (key.clone(), value.clone())).collect());
         }

@@ -10,7 +10,7 @@ use crate::form::{Form, Invalid, boolean, fields, float, integer, list, text, te
 /// More instances than this the numbers of the nodes and of the host names do not bear.
 pub(super) const INSTANCES_MAX: i64 = 100_000;
 /// The longest entry of an environment that engines take.
-const ENV_MAX: usize = 131_072;
+pub const ENV_MAX: usize = 131_072;
 
 /// `None`: not given.
 #[derive(Clone, Debug, Default, PartialEq)]

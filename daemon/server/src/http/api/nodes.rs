@@ -81,6 +81,10 @@ pub(super) async fn create(
     let wanted = NewNode::read(&submitted.fields)?;
     let token = wanted.token.clone().unwrap_or_else(random_token);
     match api.resources.store.host_nodes().announce(grid.id, &wanted, &token).await? {
+        MadeNode::Made(row) if !api.resources.keeps(&grid).await? => {
+            api.resources.store.host_nodes().remove(row.id).await?;
+            Err(Refused::not_found())
+        }
         MadeNode::Made(row) => Ok(created(alone(&api, &grid, &row).await?)),
         MadeNode::NameTaken => {
             Err(Refused::field("name", format!("Node with name {} already exists", wanted.name)))

@@ -23,7 +23,7 @@ pub(super) enum Refused {
     InvalidAs(StatusCode, Invalid),
     /// 400: no JSON object.
     Json,
-    /// 413: the body is larger than any sensible one.
+    /// 413: the body is larger than any sensible one, or what it makes than the database takes.
     TooLarge,
     /// 408: the body did not come.
     Late,
@@ -88,7 +88,10 @@ impl Refused {
 
 impl From<Failure> for Refused {
     fn from(failure: Failure) -> Self {
-        Self::Database(failure)
+        match failure {
+            Failure::TooLarge => Self::TooLarge,
+            failure => Self::Database(failure),
+        }
     }
 }
 

@@ -102,6 +102,11 @@ impl Resources {
         if caller.actor().may_access(grid.id) { Ok(grid) } else { Err(Refused::Denied) }
     }
 
+    /// Whether a grid is there still, for what was just made in it.
+    pub(super) async fn keeps(&self, grid: &GridRow) -> Result<bool, Refused> {
+        Ok(self.store.grids().by_ids(&[grid.id]).await?.contains_key(&grid.id))
+    }
+
     /// The list of the grids that the caller may access, rendered.
     pub(super) async fn grid_list(&self, caller: &Caller) -> Result<Bytes, Refused> {
         let actor = caller.actor();

@@ -7,9 +7,10 @@ mod instances;
 use axum::extract::State;
 use axum::http::StatusCode;
 use axum::response::Response;
+use kontena_core::agents::pod::VolumeUse;
 use kontena_core::form::{Form, Invalid, text};
 use kontena_core::id::Id;
-use kontena_core::input::{NewService, ServiceChange};
+use kontena_core::input::{ENV_MAX, NewService, ServiceChange};
 use kontena_core::stack::NO_STACK;
 use kontena_store::{EventFilter, Failure, GridRow, Inside, LineFilter, Resolved, ServiceRow, Unlinked};
 use kontena_wire::agent::outbound;
@@ -99,7 +100,7 @@ async fn stack(api: &Api, grid: &GridRow, name: &str) -> Result<Option<Id>, Refu
 
 pub(super) async fn list(State(api): State<Api>, caller: Caller, At(at): At<InGrid>, query: Query) -> Reply {
     let grid = api.resources.grid(&caller, &at.grid).await?;
-    let stack = match query.text("stack") {
+    let stack = match query.text("stack").filter(|name| !name.is_empty()) {
         None => None,
         Some(name) => {
             let missing = || Refused::Missing("Stack not found".to_owned());
@@ -128,6 +129,10 @@ pub(super) async fn create(
         Err(Failure::Duplicate) => return Err(Refused::field("name", "is already taken")),
         made => made?,
     };
+    if !api.resources.keeps(&grid).await? {
+        services.remove(row.definition.id).await?;
+        return Err(Refused::not_found());
+    }
     let found = Found { grid, stack: NO_STACK.to_owned(), row };
     found.note(&api, &caller, "create", &submitted.raw).await;
     Ok(created(found.show(&api).await?))
@@ -145,6 +150,7 @@ pub(super) async fn update(
 ) -> Reply {
     let Found { grid, stack, row } = find(&api, &caller, &at).await?;
     let change = ServiceChange::read(&submitted.fields, row.definition.stateful)?;
+    change.judge(&row.definition.name, &stack, &grid.name)?;
     let services = api.resources.store.services();
     let inside = inside(&api, row.definition.stack).await?;
     let resolved = services.resolve(grid.id, &stack, &inside, &change.fields).await??;
@@ -167,7 +173,9 @@ async fn inside(api: &Api, stack: Id) -> Result<Inside, Refused> {
 
 /// A service that keeps data would not find it again.
 pub(super) fn no_new_anonymous(row: &ServiceRow, resolved: &Resolved) -> Result<(), Invalid> {
-    let known = |path: &str| row.definition.volumes.iter().any(|volume| volume.path.as_deref() == Some(path));
+    let is_anonymous = |volume: &&VolumeUse| volume.volume.is_none() && volume.bind_mount.is_none();
+    let anonymous = || row.definition.volumes.iter().filter(is_anonymous);
+    let known = |path: &str| anonymous().any(|volume| volume.path.as_deref() == Some(path));
     let added = |path: &str| row.definition.stateful && !known(path);
     let messages: Vec<Value> = resolved
         .volumes
@@ -280,7 +288,7 @@ pub(super) async fn add_env(
 ) -> Reply {
     let found = find(&api, &caller, &at).await?;
     let mut form = Form::new(&submitted.fields);
-    let entry = form.required("env", &text());
+    let entry = form.required("env", &text().max(ENV_MAX));
     let entry = match form.conclude(entry) {
         Ok(entry) => entry,
         // As the original has it, not wrapped.
@@ -334,7 +342,8 @@ pub(super) async fn lines(
     let filter = LineFilter {
         services: Some(vec![found.id()]),
         names: query.text("container").map(|name| vec![name.to_owned()]),
-        instance: query.text("instance").and_then(|instance| instance.parse().ok()),
+        // What is no number is the number of no instance.
+        instance: query.text("instance").map(|instance| instance.parse().unwrap_or(0)),
         ..LineFilter::default()
     };
     container_logs::answer(&api, filter, &query).await

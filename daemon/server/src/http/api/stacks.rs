@@ -56,15 +56,7 @@ impl Found {
     }
 
     async fn note(&self, api: &Api, caller: &Caller, event: &'static str, body: &str) {
-        let deed = Deed {
-            event,
-            resource_type: "Stack",
-            resource_id: Some(self.row.id),
-            resource_name: Some(&self.row.name),
-            grid: Some(&self.grid),
-            body: Some(body),
-            description: None,
-        };
+        let deed = Deed::new(event, "Stack", self.row.id, &self.grid).named(&self.row.name).said(body);
         caller.did(api, deed).await;
     }
 
