@@ -1,5 +1,6 @@
 //! Placing and deploying many services: the planner alone, then the whole way to agents and back.
 
+mod pass;
 mod planner;
 
 use std::time::Duration;
@@ -116,6 +117,7 @@ async fn deploy(arguments: &Schedule, report: &mut Report) -> Result<()> {
     report.sample("commands_per_instance", commands / total);
     let failed = doc! { "_deploy_state": { "$ne": "success" } };
     report.violations("failed_deploys", grids.count("grid_service_deploys", failed).await?);
+    pass::measure(&rig.set.uri(DATABASE), report).await?;
     let running =
         doc! { "state": "running", "desired_state": "running", "$expr": { "$eq": ["$rev", "$deploy_rev"] } };
     let running = grids.count("grid_service_instances", running).await?;
