@@ -87,6 +87,7 @@ fn wanted() -> Vec<Document> {
         updated("grids", &["default_affinity"]),
         // A deploy of a service or a stack has ended.
         emptied(CLAIMS, "master"),
+        doc! { "ns.coll": CLAIMS, "operationType": "delete" },
         // An instance has lost its node.
         emptied(INSTANCES, "host_node_id"),
     ]
