@@ -67,8 +67,8 @@ impl Pair {
         let second = Master::start(short("second", database.uri.clone())).await?;
         let outside = Outside::of(&database).await?;
         let client = mongodb::Client::with_uri_str(&database.uri).await?;
-        let watched = client.database(&database.name).watch().max_await_time(Duration::from_millis(100));
-        let changes = watched.await?.with_type();
+        let watched = client.database(&database.name);
+        let changes = watched.watch().max_await_time(Duration::from_millis(100)).await?.with_type();
         Ok(Self { relay, first, second, outside, changes, seen: Vec::new() })
     }
 
