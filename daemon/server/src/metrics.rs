@@ -214,6 +214,7 @@ fn register_sample(registry: &mut Registry, sample: &Sample) {
     let (runs, failures) =
         (Family::<DutyLabels, Counter>::default(), Family::<DutyLabels, Counter>::default());
     let last_run = Family::<DutyLabels, Seconds>::default();
+    let took = Family::<DutyLabels, Seconds>::default();
     for (duty, status) in duties {
         let labels = DutyLabels { duty };
         runs.get_or_create(&labels).inc_by(status.runs);
@@ -222,10 +223,14 @@ fn register_sample(registry: &mut Registry, sample: &Sample) {
             let seconds = Duration::from_millis(u64::try_from(at).unwrap_or(0)).as_secs_f64();
             last_run.get_or_create(&labels).set(seconds);
         }
+        if let Some(seconds) = status.took {
+            took.get_or_create(&labels).set(seconds.as_secs_f64());
+        }
     }
     registry.register("duty_runs", "Runs of the leader's duties in this process", runs);
     registry.register("duty_failures", "Runs that failed", failures);
     registry.register("duty_last_run_timestamp_seconds", "When a duty last ran here", last_run);
+    registry.register("duty_last_run_seconds", "How long the last run of a duty took here", took);
 }
 
 /// Shared by whoever counts.

@@ -24,10 +24,8 @@ const AWAIT: Duration = Duration::from_secs(10);
 pub enum Changed {
     /// Of this grid.
     Grid(Id),
-    /// Of this node, service or grid, wherever that is.
+    /// Of the grid that has this node, service, stack or instance.
     Member(Id),
-    /// Somewhere.
-    Somewhere,
 }
 
 /// An open stream. Whoever opens one looks once at everything: what was before is not told.
@@ -49,17 +47,18 @@ impl GridWatch {
 
     /// The next change. A wait for it may be given up; nothing is lost by that. After a failure the stream is over.
     pub async fn next(&mut self) -> Result<Changed, Failure> {
-        let event = self.stream.next().await.ok_or_else(|| Failure::unknown("the stream has ended"))??;
-        let collection = event.get_document("ns").map(|ns| ns.text_or_empty("coll")).unwrap_or_default();
-        if let Some(grid) = event.id("grid") {
-            return Ok(Changed::Grid(grid));
+        loop {
+            let event =
+                self.stream.next().await.ok_or_else(|| Failure::unknown("the stream has ended"))??;
+            let of_grids = event.get_document("ns").is_ok_and(|ns| ns.text_or_empty("coll") == "grids");
+            let id = event.get_document("documentKey").ok().and_then(|key| key.id("_id"));
+            match (event.id("grid"), id) {
+                (Some(grid), _) => return Ok(Changed::Grid(grid)),
+                (None, Some(grid)) if of_grids => return Ok(Changed::Grid(grid)),
+                (None, Some(member)) => return Ok(Changed::Member(member)),
+                (None, None) => {}
+            }
         }
-        let of = event.get_document("documentKey").ok().and_then(|key| key.id("_id"));
-        Ok(match (collection.as_str(), of) {
-            ("grids", Some(grid)) => Changed::Grid(grid),
-            (HOST_NODES | SERVICES | CLAIMS, Some(member)) => Changed::Member(member),
-            _ => Changed::Somewhere,
-        })
     }
 }
 
@@ -86,10 +85,10 @@ fn wanted() -> Vec<Document> {
         updated(SERVICES, &["updated_at", "state", "affinity"]),
         doc! { "ns.coll": SERVICES, "operationType": { "$in": ["delete", "replace"] } },
         updated("grids", &["default_affinity"]),
-        // A deploy has ended.
+        // A deploy of a service or a stack has ended.
         emptied(CLAIMS, "master"),
+        doc! { "ns.coll": CLAIMS, "operationType": "delete" },
         // An instance has lost its node.
         emptied(INSTANCES, "host_node_id"),
-        updated("stack_deploys", &["_deploy_state"]),
     ]
 }

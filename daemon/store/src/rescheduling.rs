@@ -109,6 +109,25 @@ impl Rescheduling {
         Ok(rows.iter().filter_map(|row| row.id("_id")).collect())
     }
 
+    /// The grids of nodes, services, stacks and instances of services; what is gone has none.
+    pub async fn grids_of(&self, members: &[Id], limit: Duration) -> Result<Vec<(Id, Id)>, Failure> {
+        let among = || doc! { "_id": { "$in": oids(members.iter().copied()) } };
+        let instances = self.find(INSTANCES, among(), doc! { "grid_service_id": 1 }, limit).await?;
+        let services: Vec<Id> = members
+            .iter()
+            .copied()
+            .chain(instances.iter().filter_map(|row| row.id("grid_service_id")))
+            .collect();
+        let services = doc! { "_id": { "$in": oids(services) } };
+        let (nodes, services, stacks) = futures_util::try_join!(
+            self.find(HOST_NODES, among(), doc! { "grid_id": 1 }, limit),
+            self.find(SERVICES, services, doc! { "grid_id": 1 }, limit),
+            self.find("stacks", among(), doc! { "grid_id": 1 }, limit),
+        )?;
+        let rows = nodes.iter().chain(&services).chain(&stacks);
+        Ok(rows.filter_map(|row| Some((row.id("_id")?, row.id("grid_id")?))).collect())
+    }
+
     /// These grids; those that are gone are left out.
     pub async fn of_grids(&self, grids: &[Id], limit: Duration) -> Result<Vec<Situation>, Failure> {
         let filter = doc! { "_id": { "$in": oids(grids.iter().copied()) } };

@@ -1,6 +1,7 @@
 //! Placing and deploying many services: the planner alone, then the whole way to agents and back.
 
 mod cost;
+mod pass;
 mod planner;
 
 use std::time::Duration;
@@ -112,6 +113,7 @@ async fn deploy(arguments: &Schedule, report: &mut Report) -> Result<()> {
     }
     let failed = doc! { "_deploy_state": { "$ne": "success" } };
     report.violations("failed_deploys", grids.count("grid_service_deploys", failed).await?);
+    pass::measure(&rig.set.uri(DATABASE), report).await?;
     let running =
         doc! { "state": "running", "desired_state": "running", "$expr": { "$eq": ["$rev", "$deploy_rev"] } };
     let running = grids.count("grid_service_instances", running).await?;

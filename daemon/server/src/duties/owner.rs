@@ -32,6 +32,8 @@ pub(crate) struct DutyStatus {
     pub(crate) next_run_at: Option<i64>,
     pub(crate) runs: u64,
     pub(crate) failures: u64,
+    /// How long the last run took.
+    pub(crate) took: Option<Duration>,
     /// How long a run may take.
     pub(crate) deadline: Duration,
 }
@@ -61,6 +63,7 @@ impl Statuses {
             next_run_at: None,
             runs: 0,
             failures: 0,
+            took: None,
             deadline: Duration::ZERO,
         }));
     }
@@ -145,6 +148,7 @@ async fn repeat(duty: &dyn Duty, leader: Leader, statuses: Statuses) {
             (status.state, status.next_run_at) = (DutyState::Running, None);
             status.deadline = deadline;
         });
+        let began = tokio::time::Instant::now();
         let outcome = match tokio::time::timeout(deadline, duty.run(&leader)).await {
             Ok(outcome) => outcome,
             Err(_) => Err(DutyError::Late(deadline)),
@@ -152,6 +156,7 @@ async fn repeat(duty: &dyn Duty, leader: Leader, statuses: Statuses) {
         if let Err(error) = &outcome {
             tracing::debug!(duty = duty.name(), %error, "failed");
         }
+        let took = began.elapsed();
         let pause = if outcome.is_ok() { duty.every() } else { duty.every().min(RETRY) };
         statuses.change(duty.name(), |status| {
             let now = wall_ms();
@@ -160,6 +165,7 @@ async fn repeat(duty: &dyn Duty, leader: Leader, statuses: Statuses) {
             status.next_run_at = Some(now.saturating_add(millis(pause)));
             status.runs += 1;
             status.failures += u64::from(outcome.is_err());
+            status.took = Some(took);
             status.last_result = Some(outcome.unwrap_or_else(|error| format!("failed: {error}")));
         });
         tokio::select! {

@@ -23,8 +23,11 @@ const NAME: &str = "rescheduling";
 const EVERYTHING_EVERY: Duration = Duration::from_secs(60);
 /// The same while changes are not told.
 const UNTOLD_EVERY: Duration = Duration::from_secs(5);
-/// What follows a change within this time is looked at together with it.
-const TOGETHER: Duration = Duration::from_millis(100);
+/// What follows a change within this time is looked at together with it: twice what the last look took, within these
+/// bounds, so that a grid in which much happens is not looked at all the time.
+const TOGETHER: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(600)];
+/// After a look that failed, and before a stream that broke is opened again.
+const RETRY: Duration = Duration::from_secs(1);
 /// How many grids are looked at in one run; the others have the next.
 const GRIDS: usize = 20;
 /// How many services are deployed by one transaction.
@@ -46,27 +49,31 @@ struct Agenda {
     /// Monotonic times at which a grid must be looked at though nothing changes.
     due: BTreeMap<Id, Duration>,
     everything_at: Duration,
+    /// Whether the last look came to its end, and how long it took.
+    failed: bool,
+    took: Duration,
+    /// What changed in a grid that is not known yet.
+    strangers: BTreeSet<Id>,
     /// Whose a node or a service is.
     grid_of: HashMap<Id, Id>,
 }
 
 impl Agenda {
     fn note(&mut self, changed: Changed) {
-        let grid = match changed {
-            Changed::Grid(grid) => Some(grid),
-            Changed::Member(member) => self.grid_of.get(&member).copied(),
-            Changed::Somewhere => None,
+        match changed {
+            Changed::Grid(grid) => self.grids.insert(grid),
+            Changed::Member(member) => match self.grid_of.get(&member) {
+                Some(grid) => self.grids.insert(*grid),
+                None => self.strangers.insert(member),
+            },
         };
-        match grid {
-            Some(grid) => {
-                self.grids.insert(grid);
-            }
-            None => self.everything_at = Duration::ZERO,
-        }
     }
 
     fn pause(&self, now: Duration) -> Duration {
-        if !self.grids.is_empty() {
+        if self.failed {
+            return RETRY;
+        }
+        if !self.grids.is_empty() || !self.strangers.is_empty() {
             return Duration::ZERO;
         }
         let next =
@@ -78,8 +85,6 @@ impl Agenda {
 /// What one run did.
 #[derive(Default)]
 struct Account {
-    grids: usize,
-    services: usize,
     unreadable: usize,
     deployed: Vec<String>,
     overtaken: usize,
@@ -87,10 +92,13 @@ struct Account {
 }
 
 impl Account {
+    /// The same as long as nothing changes, since each change is told.
     fn report(&self) -> String {
-        let Self { grids, services, unreadable, deployed, overtaken, pausing } = self;
-        let mut parts = vec![format!("{services} services of {grids} grids")];
-        if !deployed.is_empty() {
+        let Self { unreadable, deployed, overtaken, pausing } = self;
+        let mut parts = Vec::new();
+        if deployed.is_empty() {
+            parts.push("nothing to deploy again".to_owned());
+        } else {
             let named: Vec<&str> = deployed.iter().take(NAMED).map(String::as_str).collect();
             let more = deployed.len().saturating_sub(NAMED);
             let more = if more > 0 { format!(" and {more} more") } else { String::new() };
@@ -120,13 +128,25 @@ impl Rescheduling {
             if agenda.term != Some(leader.term) {
                 *agenda = Agenda { term: Some(leader.term), ..Agenda::default() };
             }
+            // Until it has come to its end.
+            agenda.failed = true;
         }
         let told = self.listen(leader).await;
         if self.agenda().everything_at <= now {
             let all = leader.store.rescheduling().grids(READ_LIMIT).await?;
             let mut agenda = self.agenda();
             agenda.grids.extend(all);
+            // It is learnt anew, without those that are gone.
+            agenda.grid_of.clear();
             agenda.everything_at = now + if told { EVERYTHING_EVERY } else { UNTOLD_EVERY };
+        }
+        let strangers: Vec<Id> = self.agenda().strangers.iter().copied().collect();
+        if !strangers.is_empty() {
+            let found = leader.store.rescheduling().grids_of(&strangers, READ_LIMIT).await?;
+            let mut agenda = self.agenda();
+            agenda.strangers.clear();
+            agenda.grids.extend(found.iter().map(|(_, grid)| *grid));
+            agenda.grid_of.extend(found);
         }
         let mut agenda = self.agenda();
         let due: Vec<Id> = agenda.due.iter().filter(|(_, at)| **at <= now).map(|(grid, _)| *grid).collect();
@@ -164,7 +184,6 @@ impl Rescheduling {
     ) -> Result<(), DutyError> {
         let Situation { id, grid, mut services, unreadable, members } = situation;
         account.unreadable += unreadable;
-        account.services += services.len();
         let mut judged = Vec::with_capacity(services.len());
         for candidate in &services {
             judged.push(judge(&grid, &candidate.service, &candidate.facts));
@@ -251,23 +270,22 @@ fn effects(some: &[&(&Candidate, Cause)]) -> Vec<Effect> {
 }
 
 async fn done(leader: &Leader, grid: Id, some: &[&(&Candidate, Cause)], account: &mut Account) {
-    for (candidate, cause) in some {
+    let events = some.iter().map(|(candidate, cause)| {
         let path = &candidate.path;
         leader.deployer.wake(candidate.service.id);
         leader.metrics.rescheduled(cause.name());
         tracing::info!(SERVICE = path, "deployed again: {cause}");
         account.deployed.push(format!("{path} ({cause})"));
-        leader
-            .tell(NewEvent {
-                kind: "scheduler",
-                severity: 1,
-                message: format!("service {path} is deployed again: {cause}"),
-                grid,
-                service: Some(candidate.service.id),
-                term: leader.term,
-            })
-            .await;
-    }
+        leader.tell(NewEvent {
+            kind: "scheduler",
+            severity: 1,
+            message: format!("service {path} is deployed again: {cause}"),
+            grid,
+            service: Some(candidate.service.id),
+            term: leader.term,
+        })
+    });
+    futures_util::future::join_all(events).await;
 }
 
 impl Duty for Rescheduling {
@@ -287,6 +305,8 @@ impl Duty for Rescheduling {
         async move {
             let mut watch = self.watch.lock().await;
             let Some(stream) = watch.as_mut() else { return std::future::pending().await };
+            let [least, most] = TOGETHER;
+            let together = (self.agenda().took * 2).clamp(least, most);
             let mut patience = None;
             loop {
                 let next = stream.next();
@@ -302,10 +322,10 @@ impl Duty for Rescheduling {
                     Err(failure) => {
                         tracing::debug!(%failure, "the watch on grids broke");
                         *watch = None;
-                        return;
+                        return tokio::time::sleep(RETRY).await;
                     }
                 }
-                patience.get_or_insert_with(|| tokio::time::Instant::now() + TOGETHER);
+                patience.get_or_insert_with(|| tokio::time::Instant::now() + together);
             }
         }
         .boxed()
@@ -313,8 +333,9 @@ impl Duty for Rescheduling {
 
     fn run<'a>(&'a self, leader: &'a Leader) -> BoxFuture<'a, Result<String, DutyError>> {
         async move {
+            let began = tokio::time::Instant::now();
             let grids = self.next(leader).await?;
-            let mut account = Account { grids: grids.len(), ..Account::default() };
+            let mut account = Account::default();
             for situation in leader.store.rescheduling().of_grids(&grids, READ_LIMIT).await? {
                 let grid = situation.id;
                 self.settle(leader, situation, &mut account).await?;
@@ -327,6 +348,7 @@ impl Duty for Rescheduling {
                     agenda.due.remove(grid);
                 }
             }
+            (agenda.failed, agenda.took) = (false, began.elapsed());
             Ok(account.report())
         }
         .boxed()

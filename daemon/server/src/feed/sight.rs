@@ -133,6 +133,7 @@ mod tests {
             next_run_at: None,
             runs,
             failures,
+            took: None,
             deadline: std::time::Duration::ZERO,
         }
     }
