@@ -10,7 +10,7 @@ use clap::Args;
 use futures_util::{StreamExt, TryStreamExt, stream};
 use kontena_core::id::Id;
 use kontena_core::input::NewService;
-use kontena_store::{CommandCounter, DatabaseUri, Purpose, Store};
+use kontena_store::{CommandCounter, DatabaseUri, Inside, Purpose, Store};
 use kontena_testkit::agent::{Fleet, Traffic};
 use mongodb::bson::doc;
 use reqwest::{Client, StatusCode};
@@ -148,7 +148,7 @@ async fn make(rig: &Rig, grids: usize, services: usize, instances: usize) -> Res
             let fields = body.as_object().context("no object")?;
             let wanted = NewService::read(fields, "null", name).map_err(|fault| anyhow!("{fault:?}"))?;
             let services = store.services();
-            let resolved = services.resolve(*grid, "null", &wanted.fields).await?;
+            let resolved = services.resolve(*grid, "null", &Inside::default(), &wanted.fields).await?;
             let resolved = resolved.map_err(|fault| anyhow!("{fault:?}"))?;
             services.create(*grid, *stack, &wanted, &resolved).await?;
             Ok::<_, anyhow::Error>(format!("{name}/null/{service}"))
