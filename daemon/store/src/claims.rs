@@ -42,10 +42,7 @@ impl Claims {
     }
 
     /// Who has each of these in hand, and under which epoch; those that were ever claimed.
-    pub(crate) async fn holders(
-        &self,
-        of: &[Id],
-    ) -> Result<BTreeMap<Id, (Option<HolderId>, i64)>, Failure> {
+    pub(crate) async fn holders(&self, of: &[Id]) -> Result<BTreeMap<Id, (Option<HolderId>, i64)>, Failure> {
         let rows = self.rows().all(doc! { "_id": { "$in": oids(of.iter().copied()) } }, doc! {}).await?;
         let claim = |row: &Document| {
             let master = row.text("master").and_then(|master| master.parse().ok());
@@ -56,7 +53,11 @@ impl Claims {
 
     /// Claims what was seen claimed under these epochs, each for itself; the new epochs of what nobody else claimed
     /// since.
-    pub(crate) async fn take(&self, seen: &BTreeMap<Id, i64>, me: HolderId) -> Result<BTreeMap<Id, i64>, Failure> {
+    pub(crate) async fn take(
+        &self,
+        seen: &BTreeMap<Id, i64>,
+        me: HolderId,
+    ) -> Result<BTreeMap<Id, i64>, Failure> {
         let statement = |(of, seen): (&Id, &i64)| {
             let found = if *seen == 0 {
                 doc! { "$exists": false }

@@ -182,7 +182,11 @@ impl Deploys {
         let masters = self.store.claims().holders(&services).await?;
         let open = |row: &Document| {
             let (deploy, service) = (row.id("_id")?, row.id("grid_service_id")?);
-            Some(OpenDeploy { deploy, service, master: masters.get(&service).and_then(|(master, _)| *master) })
+            Some(OpenDeploy {
+                deploy,
+                service,
+                master: masters.get(&service).and_then(|(master, _)| *master),
+            })
         };
         Ok(rows.iter().filter_map(open).collect())
     }

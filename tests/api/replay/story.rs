@@ -367,7 +367,9 @@ fn is_of_no_stack(call: &Call) -> bool {
     let state = serde_json::from_str::<Value>(body).unwrap_or_default()["state"].clone();
     let deploying = path.contains("/deploys/") && (body.contains(UNFINISHED) || state == "ongoing");
     let removing = path.contains("/v1/stacks/") && state == "stopped";
-    path.contains("container_logs") || path.contains("event_logs") || (method == "GET" && (deploying || removing))
+    path.contains("container_logs")
+        || path.contains("event_logs")
+        || (method == "GET" && (deploying || removing))
 }
 
 /// Without the stack, and without what agents told; of what masters told each message once.

@@ -63,8 +63,7 @@ impl Deploys {
     /// Those that nobody else claimed since they were seen; their instances are stamped.
     async fn claim_all(&self, seen: &BTreeMap<Id, i64>, me: HolderId) -> Result<Vec<Claim>, Failure> {
         let taken = self.store.claims().take(seen, me).await?;
-        let claims: Vec<Claim> =
-            taken.into_iter().map(|(service, epoch)| Claim { service, epoch }).collect();
+        let claims: Vec<Claim> = taken.into_iter().map(|(service, epoch)| Claim { service, epoch }).collect();
         let stamp = |Claim { service, epoch }: &Claim| {
             doc! {
                 "q": { "grid_service_id": oid(*service) }, "u": { "$set": { "claim_epoch": Bson::Int64(*epoch) } },

@@ -130,7 +130,8 @@ impl Stacks {
         stacks.sort_unstable();
         stacks.dedup();
         let masters = self.store.claims().holders(&stacks).await?;
-        let open = |stack: Id| OpenStack { stack, master: masters.get(&stack).and_then(|(master, _)| *master) };
+        let open =
+            |stack: Id| OpenStack { stack, master: masters.get(&stack).and_then(|(master, _)| *master) };
         Ok(stacks.into_iter().map(open).collect())
     }
 
