@@ -15,8 +15,7 @@ use crate::claims::CLAIMS;
 use crate::command::Failure;
 use crate::deploys::requesting;
 use crate::document::{Read, fresh, oid, oids};
-use crate::grid_services::{SERVICES, removing};
-use crate::service_instances::INSTANCES;
+use crate::grid_services::{SERVICES, removing, turning};
 use crate::transaction::{Outcome, Write};
 
 /// A stack in one master's hands.
@@ -289,13 +288,9 @@ impl Stacks {
             }
             StackMove::Stop { services } => {
                 writes.push(removal(doc! { "removal.stopped": true }));
-                let stopped = doc! { "$set": { "state": "stopped" }, "$currentDate": { "updated_at": true } };
+                let stopped = doc! { "$set": { "state": "stopped" } };
                 writes.push(Write::ChangeAll { collection: SERVICES, filter: of_stack(), change: stopped });
-                writes.push(Write::ChangeAll {
-                    collection: INSTANCES,
-                    filter: doc! { "grid_service_id": { "$in": oids(services.iter().copied()) } },
-                    change: doc! { "$set": { "desired_state": "stopped" } },
-                });
+                writes.extend(turning(services, "stopped"));
             }
             StackMove::Remove { service } => {
                 writes.push(removal(doc! { "removal.stopped": true }));
