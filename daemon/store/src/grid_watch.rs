@@ -8,9 +8,9 @@ use kontena_core::id::Id;
 use mongodb::bson::{Document, doc};
 use mongodb::change_stream::ChangeStream;
 
+use crate::claims::CLAIMS;
 use crate::client::Store;
 use crate::command::Failure;
-use crate::deploys::CLAIMS;
 use crate::document::Read;
 use crate::grid_services::SERVICES;
 use crate::host_nodes::HOST_NODES;

@@ -8,24 +8,29 @@ use mongodb::Database;
 use mongodb::bson::oid::ObjectId;
 use mongodb::bson::{Bson, Document, doc};
 
+use crate::claims::{CLAIMS, STACK_CLAIMS};
 use crate::client::Store;
 use crate::command::Failure;
-use crate::deploys::{CLAIMS, DEPLOYS};
+use crate::deploys::DEPLOYS;
 use crate::effect::{Effect, Statement};
 use crate::grid_services::SERVICES;
 use crate::host_nodes::HOST_NODES;
 use crate::service_instances::INSTANCES;
+use crate::stacks::{DEPLOYS as STACK_DEPLOYS, REVISIONS, STACKS};
 use crate::volume_instances::VOLUME_INSTANCES;
 
 /// What is to be removed, by collection and the field that leads nowhere. Ids are never given twice, so what is gone
 /// does not come back.
-const REMOVED: [(&str, &str, &str); 6] = [
+const REMOVED: [(&str, &str, &str); 9] = [
     (VOLUME_INSTANCES, "volume_id", "volumes"),
     (VOLUME_INSTANCES, "host_node_id", HOST_NODES),
     (INSTANCES, "grid_service_id", SERVICES),
     (DEPLOYS, "grid_service_id", SERVICES),
     (CLAIMS, "_id", SERVICES),
     ("frozen_pods", "grid_service_id", SERVICES),
+    (STACK_CLAIMS, "_id", STACKS),
+    (REVISIONS, "stack_id", STACKS),
+    (STACK_DEPLOYS, "stack_id", STACKS),
 ];
 
 /// Documents whose owner is gone.

@@ -100,6 +100,7 @@ impl Town {
             "grid_service_deploys",
             "frozen_pods",
             "deploy_claims",
+            "stack_claims",
         ] {
             let left = self.rows(collection).await?;
             ensure!(left.is_empty(), "left in {collection}: {left:#?}");

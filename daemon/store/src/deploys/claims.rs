@@ -25,9 +25,10 @@ impl Deploys {
         let open =
             doc! { "grid_service_id": { "$in": oids(services.iter().copied()) }, "finished_at": Bson::Null };
         let rows = Table::new(self.store.database(), DEPLOYS);
+        let claims = self.store.claims();
         let (waiting, claimed) = futures_util::try_join!(
             rows.fields(open, doc! {}, doc! { "grid_service_id": 1 }),
-            self.store.claims().holders(services)
+            claims.holders(services)
         )?;
         let free: BTreeMap<Id, i64> = waiting
             .iter()

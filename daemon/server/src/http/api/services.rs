@@ -11,9 +11,7 @@ use kontena_core::form::{Form, Invalid, text};
 use kontena_core::id::Id;
 use kontena_core::input::{NewService, ServiceChange};
 use kontena_core::stack::NO_STACK;
-use kontena_store::{
-    EventFilter, Failure, GridRow, Inside, LineFilter, Resolved, ServiceRow, Unlinked, Wanted,
-};
+use kontena_store::{EventFilter, Failure, GridRow, Inside, LineFilter, Resolved, ServiceRow, Unlinked};
 use kontena_wire::agent::outbound;
 use kontena_wire::api;
 use serde::Deserialize;
