@@ -1,4 +1,4 @@
-//! What each command of the original's command line sends, outside services and stacks, with its headers and on its
+//! What each command of the original's command line sends, outside services, with its headers and on its
 //! own connection; and what it needs of the answers.
 
 mod client;
@@ -18,7 +18,7 @@ use lists::{COMMANDS, Step};
 /// The statuses that the command line takes for success.
 const DONE: [u16; 3] = [200, 201, 204];
 /// What the command line iterates over: it must be there, and be a list.
-const LISTS: [(&str, &str); 14] = [
+const LISTS: [(&str, &str); 16] = [
     ("/v1/grids", "grids"),
     ("/nodes", "nodes"),
     ("/secrets", "secrets"),
@@ -33,6 +33,8 @@ const LISTS: [(&str, &str); 14] = [
     ("/external_registries", "external_registries"),
     ("/v1/containers/main", "containers"),
     ("/logs", "logs"),
+    ("/stacks", "stacks"),
+    ("/services", "services"),
 ];
 
 #[tokio::test]
@@ -119,6 +121,12 @@ fn judge(told: &str, method: &str, path: &str, heard: &Heard) -> Result<()> {
     }
     for container in of(&body, "containers") {
         ensure!(container["state"].is_object() && container["created_at"].is_string(), "{told}: {container}");
+    }
+    for stack in of(&body, "stacks").iter().chain(body.get("children").map(|_| &body)) {
+        let lists =
+            stack["children"].is_array() && stack["labels"].is_array() && stack["variables"].is_object();
+        ensure!(lists && stack["services"].is_array() && stack["source"].is_string(), "{told}: {stack}");
+        ensure!(of(stack, "services").iter().all(|service| service["ports"].is_array()), "{told}: {stack}");
     }
     for registry in of(&body, "external_registries") {
         ensure!(registry.get("password").is_none(), "{told}: {registry}");

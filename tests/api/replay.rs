@@ -150,15 +150,35 @@ async fn the_recorded_calls_of_services_are_answered_as_the_original_answered_th
     for name in BEFORE {
         story.play(&world, name, Part::PLAIN).await?;
     }
+    let _agent = core_1(&world, &story).await?;
+    story.play(&world, "09-service", Part::SERVICES).await?;
+    story.conclude(&["09-service"])
+}
+
+#[tokio::test]
+async fn the_recorded_calls_of_stacks_are_answered_as_the_original_answered_them() -> Result<()> {
+    const BEFORE: [&str; 5] =
+        ["01-login", "02-grids", "03-nodes", "04-vault", "05-registry-volume-certificate"];
+    let world = World::new().await?;
+    let mut story = Story::new();
+    for name in BEFORE {
+        story.play(&world, name, Part::PLAIN).await?;
+    }
+    let _agent = core_1(&world, &story).await?;
+    story.play(&world, "08-stack", Part::STACKS).await?;
+    story.conclude(&["08-stack"])
+}
+
+/// The recorded node, as far as deploys need it.
+async fn core_1(world: &World, story: &Story) -> Result<Agent> {
     let token = story.stands_for(ADMIN_TOKEN);
     let address = world.masters[0].url().trim_start_matches("http://").to_owned();
     let mut settings = Settings::new(vec![address], Token::Grid(GRID_TOKEN.to_owned()), 0);
     settings.name = "core-1".to_owned();
     settings.labels = vec!["zone=a".to_owned()];
-    let _agent = Agent::start(settings);
-    status_of_core_1(&world, &token, "online").await?;
-    story.play(&world, "09-service", Part::SERVICES).await?;
-    story.conclude(&["09-service"])
+    let agent = Agent::start(settings);
+    status_of_core_1(world, &token, "online").await?;
+    Ok(agent)
 }
 
 async fn status_of_core_1(world: &World, token: &str, status: &str) -> Result<()> {

@@ -6,6 +6,7 @@ mod engines;
 mod inside;
 mod scene;
 mod services;
+mod stacks;
 
 use std::collections::BTreeMap;
 
@@ -110,6 +111,7 @@ pub(crate) fn all(scene: &Scene) -> Vec<Route> {
     routes.extend(inside::routes(scene));
     routes.extend(engines::routes(scene));
     routes.extend(services::routes(scene));
+    routes.extend(stacks::routes(scene));
     routes
 }
 

@@ -1,10 +1,12 @@
-//! Services on real masters with simulated agents: what users do with them, and deploys whose masters die.
+//! Services and stacks on real masters with simulated agents: what users do with them, and deploys whose masters die.
 
 mod extremes;
 mod fields;
 mod lives;
 mod losses;
 mod reschedule;
+mod stack_losses;
+mod stacks;
 mod stale;
 
 use std::collections::{BTreeMap, BTreeSet};

@@ -1,5 +1,5 @@
-//! Who carries out what outlives a master: `deploy_claims {_id, epoch, master, n}`, where the id is that of a service or
-//! of a stack.
+//! Who carries out what outlives a master: `deploy_claims {_id: service, epoch, master, n}`, and `stack_claims` with the
+//! same for stacks.
 //!
 //! Each claim raises the epoch. Whoever acts under a claim changes its document in the same transaction, under the own
 //! epoch: of an earlier claimer nothing takes effect.
@@ -16,23 +16,30 @@ use crate::document::{Read, oid, oids};
 use crate::table::{LIMIT, Table};
 
 pub(crate) const CLAIMS: &str = "deploy_claims";
+pub(crate) const STACK_CLAIMS: &str = "stack_claims";
 
-/// The collection.
+/// One of the collections.
 #[derive(Clone, Debug)]
 pub(crate) struct Claims {
     store: Store,
+    collection: &'static str,
 }
 
 impl Store {
-    /// Who carries out what.
+    /// Who carries out the deploys of services.
     pub(crate) fn claims(&self) -> Claims {
-        Claims { store: self.clone() }
+        Claims { store: self.clone(), collection: CLAIMS }
+    }
+
+    /// Who carries out the deploys and removals of stacks.
+    pub(crate) fn stack_claims(&self) -> Claims {
+        Claims { store: self.clone(), collection: STACK_CLAIMS }
     }
 }
 
 impl Claims {
     fn rows(&self) -> Table {
-        Table::new(self.store.database(), CLAIMS)
+        Table::new(self.store.database(), self.collection)
     }
 
     /// How often something was done under claims on this.
@@ -71,7 +78,7 @@ impl Claims {
             }
         };
         let statements: Vec<Document> = seen.iter().map(statement).collect();
-        let command = doc! { "update": CLAIMS, "updates": statements };
+        let command = doc! { "update": self.collection, "updates": statements };
         let (made, faults) = write_each(self.store.database(), command, LIMIT).await?;
         // Of a key that exists somebody else was faster.
         if let Some((_, _, fault)) = faults.into_iter().find(|(_, code, _)| !is_duplicate(*code)) {
@@ -95,6 +102,8 @@ impl Claims {
         if updates.is_empty() {
             return Ok(());
         }
-        write(self.store.database(), doc! { "update": CLAIMS, "updates": updates }, LIMIT).await.map(drop)
+        write(self.store.database(), doc! { "update": self.collection, "updates": updates }, LIMIT)
+            .await
+            .map(drop)
     }
 }

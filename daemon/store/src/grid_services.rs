@@ -154,24 +154,12 @@ impl Services {
     /// Sets whether the service and each of its instances shall run.
     pub async fn set_state(&self, service: Id, state: &'static str) -> Result<bool, Failure> {
         // Nothing that its instances are made of has changed: the date of the last change stays.
-        let writes = [
-            Write::Change {
-                collection: SERVICES,
-                filter: doc! { "_id": oid(service) },
-                change: doc! { "$set": { "state": state } },
-            },
-            Write::ChangeAll {
-                collection: INSTANCES,
-                filter: doc! { "grid_service_id": oid(service) },
-                change: doc! { "$set": { "desired_state": state } },
-            },
-            // Whoever carries out a deploy has looked before; what was decided then must not take effect after this.
-            Write::ChangeAll {
-                collection: CLAIMS,
-                filter: doc! { "_id": oid(service) },
-                change: doc! { "$inc": { "epoch": 1, "n": 1 }, "$set": { "master": Bson::Null } },
-            },
-        ];
+        let mut writes = vec![Write::Change {
+            collection: SERVICES,
+            filter: doc! { "_id": oid(service) },
+            change: doc! { "$set": { "state": state } },
+        }];
+        writes.extend(turning(&[service], state));
         Ok(self.store.transact(&writes).await? == Outcome::Done)
     }
 
@@ -253,6 +241,24 @@ pub(crate) fn differing(row: &Document, change: &ServiceChange, resolved: &Resol
 pub(crate) fn as_seen(row: &Document) -> Document {
     let part = |key: &str| row.get(key).cloned().unwrap_or(Bson::Null);
     doc! { "_id": part("_id"), "revision": part("revision"), "updated_at": part("updated_at") }
+}
+
+/// What goes with another state of services.
+pub(crate) fn turning(services: &[Id], state: &'static str) -> [Write; 2] {
+    let services = || doc! { "$in": oids(services.iter().copied()) };
+    [
+        Write::ChangeAll {
+            collection: INSTANCES,
+            filter: doc! { "grid_service_id": services() },
+            change: doc! { "$set": { "desired_state": state } },
+        },
+        // Whoever carries out a deploy has looked before; what was decided then must not take effect after this.
+        Write::ChangeAll {
+            collection: CLAIMS,
+            filter: doc! { "_id": services() },
+            change: doc! { "$inc": { "epoch": 1, "n": 1 }, "$set": { "master": Bson::Null } },
+        },
+    ]
 }
 
 /// What removes a service with its instances and deploys.

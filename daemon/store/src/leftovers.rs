@@ -8,7 +8,7 @@ use mongodb::Database;
 use mongodb::bson::oid::ObjectId;
 use mongodb::bson::{Bson, Document, doc};
 
-use crate::claims::CLAIMS;
+use crate::claims::{CLAIMS, STACK_CLAIMS};
 use crate::client::Store;
 use crate::command::Failure;
 use crate::deploys::DEPLOYS;
@@ -16,18 +16,21 @@ use crate::effect::{Effect, Statement};
 use crate::grid_services::SERVICES;
 use crate::host_nodes::HOST_NODES;
 use crate::service_instances::INSTANCES;
+use crate::stacks::{DEPLOYS as STACK_DEPLOYS, REVISIONS, STACKS};
 use crate::volume_instances::VOLUME_INSTANCES;
 
 /// What is to be removed, by collection and the field that leads nowhere. Ids are never given twice, so what is gone
 /// does not come back.
-const REMOVED: [(&str, &str, &[&str]); 6] = [
-    (VOLUME_INSTANCES, "volume_id", &["volumes"]),
-    (VOLUME_INSTANCES, "host_node_id", &[HOST_NODES]),
-    (INSTANCES, "grid_service_id", &[SERVICES]),
-    (DEPLOYS, "grid_service_id", &[SERVICES]),
-    // Stacks are claimed as services are.
-    (CLAIMS, "_id", &[SERVICES, "stacks"]),
-    ("frozen_pods", "grid_service_id", &[SERVICES]),
+const REMOVED: [(&str, &str, &str); 9] = [
+    (VOLUME_INSTANCES, "volume_id", "volumes"),
+    (VOLUME_INSTANCES, "host_node_id", HOST_NODES),
+    (INSTANCES, "grid_service_id", SERVICES),
+    (DEPLOYS, "grid_service_id", SERVICES),
+    (CLAIMS, "_id", SERVICES),
+    ("frozen_pods", "grid_service_id", SERVICES),
+    (STACK_CLAIMS, "_id", STACKS),
+    (REVISIONS, "stack_id", STACKS),
+    (STACK_DEPLOYS, "stack_id", STACKS),
 ];
 
 /// Documents whose owner is gone.
@@ -70,7 +73,7 @@ impl Store {
             let rows = orphans(database, (collection, field, of), count, limit).await?;
             found.removed.push((collection, rows.iter().filter_map(own).collect()));
         }
-        let rows = orphans(database, (INSTANCES, "host_node_id", &[HOST_NODES]), count, limit).await?;
+        let rows = orphans(database, (INSTANCES, "host_node_id", HOST_NODES), count, limit).await?;
         let displaced = |row: &Document| Some((own(row)?, row.get_object_id("field").ok()?));
         found.displaced = rows.iter().filter_map(displaced).collect();
         Ok(found)
@@ -84,27 +87,21 @@ fn own(row: &Document) -> Option<ObjectId> {
 /// The documents of a collection whose field names what is not there.
 async fn orphans(
     database: &Database,
-    (collection, field, of): (&str, &str, &[&str]),
+    (collection, field, of): (&str, &str, &str),
     count: i64,
     limit: Duration,
 ) -> Result<Vec<Document>, Failure> {
-    let mut pipeline = vec![
+    let pipeline = [
         doc! { "$match": { field: { "$type": "objectId" } } },
         // Many have the same owner.
         doc! { "$group": { "_id": format!("${field}"), "own": { "$push": "$_id" } } },
-    ];
-    for owner in of {
-        pipeline.push(doc! { "$lookup": {
-            "from": *owner, "localField": "_id", "foreignField": "_id", "as": "owner",
-            "pipeline": [{ "$project": { "_id": 1 } }],
-        } });
-        pipeline.push(doc! { "$match": { "owner": [] } });
-    }
-    pipeline.extend([
+        doc! { "$lookup": { "from": of, "localField": "_id", "foreignField": "_id", "as": "owner",
+        "pipeline": [{ "$project": { "_id": 1 } }] } },
+        doc! { "$match": { "owner": [] } },
         doc! { "$unwind": "$own" },
         doc! { "$limit": count },
         doc! { "$project": { "_id": "$own", "field": "$_id" } },
-    ]);
+    ];
     let rows = database.collection::<Document>(collection).aggregate(pipeline).max_time(limit).await?;
     Ok(rows.try_collect().await?)
 }

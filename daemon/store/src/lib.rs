@@ -118,8 +118,8 @@ pub use service_instances::{InstanceDetails, InstanceRow, NotFound, ServiceInsta
 pub use service_references::{ServiceReference, ServiceReferences, Used};
 pub use session::{InvalidSessionId, SessionId};
 pub use stacks::{
-    ChangedMember, NewMember, NextDeploy, OpenStack, RevisionRow, StackClaim, StackDeployRow, StackLook,
-    StackMove, StackRow, Stacks,
+    ChangedMember, NewMember, NextDeploy, OpenStack, StackClaim, StackLook, StackMove, StackRevision,
+    StackRow, StackRun, Stacks,
 };
 pub use statistics::{Link, Measure, Minute, Statistics, Usage, Wanted};
 pub use telemetry::{ContainerStatRow, LogRow, NodeStatRow, ReportedEvent, Telemetry};

@@ -23,9 +23,9 @@ use crate::table::Table;
 pub use change::{ChangedMember, NewMember};
 pub use works::{NextDeploy, OpenStack, StackClaim, StackLook, StackMove};
 
-const STACKS: &str = "stacks";
-const REVISIONS: &str = "stack_revisions";
-const DEPLOYS: &str = "stack_deploys";
+pub(crate) const STACKS: &str = "stacks";
+pub(crate) const REVISIONS: &str = "stack_revisions";
+pub(crate) const DEPLOYS: &str = "stack_deploys";
 
 /// A stack.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -51,7 +51,7 @@ pub struct StackRow {
 
 /// What a stack consists of, in one of its revisions.
 #[derive(Clone, Debug, PartialEq)]
-pub struct RevisionRow {
+pub struct StackRevision {
     /// Counts from 1.
     pub revision: i64,
     /// Milliseconds since 1970.
@@ -62,7 +62,7 @@ pub struct RevisionRow {
 
 /// A deploy of a stack.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct StackDeployRow {
+pub struct StackRun {
     /// Its id.
     pub id: Id,
     /// Milliseconds since 1970.
@@ -119,7 +119,7 @@ impl Stacks {
     }
 
     /// The latest revisions of these stacks.
-    pub async fn latest(&self, stacks: &[Id]) -> Result<HashMap<Id, RevisionRow>, Failure> {
+    pub async fn latest(&self, stacks: &[Id]) -> Result<HashMap<Id, StackRevision>, Failure> {
         let revisions = self.table(REVISIONS);
         let pipeline = vec![
             doc! { "$match": { "stack_id": { "$in": oids(stacks.iter().copied()) } } },
@@ -137,11 +137,11 @@ impl Stacks {
     }
 
     /// A deploy of a stack.
-    pub async fn deploy(&self, stack: Id, deploy: Id) -> Result<Option<StackDeployRow>, Failure> {
+    pub async fn deploy(&self, stack: Id, deploy: Id) -> Result<Option<StackRun>, Failure> {
         let filter = doc! { "_id": oid(deploy), "stack_id": oid(stack) };
         let row = self.table(DEPLOYS).one(filter).await?;
         let parsed = |row: Document| {
-            Ok(StackDeployRow {
+            Ok(StackRun {
                 id: row.own_id()?,
                 created_at: row.time("created_at").unwrap_or_default(),
                 state: DeployState::named(&row.text_or_empty("_deploy_state")),
@@ -184,12 +184,12 @@ fn parse(row: &Document) -> Result<StackRow, Failure> {
     })
 }
 
-fn revision(row: &Document) -> RevisionRow {
+fn revision(row: &Document) -> StackRevision {
     let volume = |row: &&Document| {
         // As it was posted: what is no text names nothing.
         Some(StackVolume { name: row.text("name")?, external: row.text("external") })
     };
-    RevisionRow {
+    StackRevision {
         revision: row.whole("revision").unwrap_or(1),
         created_at: row.time("created_at").unwrap_or_default(),
         definition: StackDefinition {
@@ -207,8 +207,8 @@ fn revision(row: &Document) -> RevisionRow {
 }
 
 /// A revision as it is stored.
-fn revision_document(stack: Id, name: &str, row: &RevisionRow) -> Document {
-    let RevisionRow { revision, created_at: _, definition } = row;
+fn revision_document(stack: Id, name: &str, row: &StackRevision) -> Document {
+    let StackRevision { revision, created_at: _, definition } = row;
     let StackDefinition {
         stack: stack_name,
         version,
@@ -317,7 +317,7 @@ mod tests {
                 StackVolume { name: "own".to_owned(), external: None },
             ],
         };
-        let row = RevisionRow { revision: 3, created_at: 0, definition };
+        let row = StackRevision { revision: 3, created_at: 0, definition };
         let id = Id::from_bytes([1; 12]);
         assert_eq!(revision(&revision_document(id, "shop", &row)), row);
     }

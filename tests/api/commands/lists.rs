@@ -208,4 +208,35 @@ pub(super) const COMMANDS: &[Command] = &[
         ],
     ),
     ("etcd health", &[get("/v1/grids/main/nodes"), get("/v1/nodes/main/core-1/health")]),
+    (
+        "stack install",
+        &[
+            get("/"),
+            made("/v1/grids/main/stacks", PAIR),
+            step("POST", "/v1/grids/main/stacks", PAIR, 422),
+            step("POST", "/v1/stacks/main/pair/deploy", "{}", 200),
+        ],
+    ),
+    ("stack ls", &[get("/v1/grids/main/stacks")]),
+    ("stack show", &[get("/v1/stacks/main/pair"), get("/v1/services/main/pair/front")]),
+    ("stack inspect", &[get("/v1/stacks/main/pair")]),
+    ("stack upgrade", &[get("/v1/stacks/main/pair"), put("/v1/stacks/main/pair", PAIR)]),
+    ("stack upgrade, of nobody", &[step("GET", "/v1/stacks/main/nope", "", 404)]),
+    ("stack logs", &[get("/v1/stacks/main/pair/container_logs?limit=100")]),
+    ("stack logs, of a service", &[get("/v1/grids/main/container_logs?limit=5&services=pair%2Ffront")]),
+    ("stack events", &[get("/v1/stacks/main/pair/event_logs?limit=100")]),
+    (
+        "stack monitor",
+        &[get("/v1/grids/main/services?stack=pair"), get("/v1/services/main/pair/front/containers")],
+    ),
+    (
+        "stack label add",
+        &[get("/v1/stacks/main/pair"), step("PATCH", "/v1/stacks/main/pair", r#"{"labels":["a=b"]}"#, 200)],
+    ),
+    ("stack restart", &[step("POST", "/v1/stacks/main/pair/restart", "{}", 200)]),
+    ("stack stop", &[step("POST", "/v1/stacks/main/pair/stop", "{}", 200)]),
+    ("stack rm", &[get("/v1/stacks/main/pair"), delete("/v1/stacks/main/pair")]),
 ];
+
+/// A stack as the command line sends it.
+const PAIR: &str = r#"{"name":"pair","stack":"acme/pair","version":"1.0","source":"stack: acme/pair","registry":"file://","expose":null,"labels":[],"variables":{},"metadata":{},"parent":null,"dependencies":null,"volumes":[],"services":[{"name":"front","image":"redis:3.0","stateful":false,"links":[]}]}"#;

@@ -93,6 +93,9 @@ impl Part {
         ..Self::PLAIN
     };
 
+    /// Everything but what containers wrote and what happened to them.
+    pub(super) const STACKS: Self = Self { left_out: is_of_no_stack, ..Self::PLAIN };
+
     /// What was asked from this second of the story on.
     pub(super) fn from(self, from: f64) -> Self {
         Self { from, ..self }
@@ -334,7 +337,12 @@ async fn finished(world: &World, request: Request, recorded: &Received) -> Resul
     let is_awaited = request.path.contains("/deploys/") && !recorded.body.contains(UNFINISHED);
     loop {
         let answer = world.ask(request.clone()).await?;
-        let waits = is_awaited && answer.status.is_success() && answer.json()["finished_at"].is_null();
+        let body = answer.json();
+        let over = matches!(body["state"].as_str(), Some("success" | "error"));
+        let open = body["finished_at"].is_null() && !(over && body["service_deploys"].is_array());
+        // A stack goes little by little.
+        let goes = recorded.status == 404 && request.path.contains("/v1/stacks/");
+        let waits = answer.status.is_success() && (is_awaited && open || goes);
         if !waits || Instant::now() > deadline {
             return Ok(answer);
         }
@@ -350,6 +358,18 @@ fn is_of_no_service(call: &Call) -> bool {
     let unfinished = path.contains("/deploys/") && call.response.body.contains(UNFINISHED);
     // Nodes are judged by the stories before.
     path.contains("/shop/") || path.ends_with("/nodes") || (method == "GET" && unfinished)
+}
+
+/// What a stack shows while it is deployed or removed is a matter of luck.
+fn is_of_no_stack(call: &Call) -> bool {
+    let Sent { method, path, .. } = &call.request;
+    let body = &call.response.body;
+    let state = serde_json::from_str::<Value>(body).unwrap_or_default()["state"].clone();
+    let deploying = path.contains("/deploys/") && (body.contains(UNFINISHED) || state == "ongoing");
+    let removing = path.contains("/v1/stacks/") && state == "stopped";
+    path.contains("container_logs")
+        || path.contains("event_logs")
+        || (method == "GET" && (deploying || removing))
 }
 
 /// Without the stack, and without what agents told; of what masters told each message once.

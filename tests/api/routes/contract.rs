@@ -1,4 +1,4 @@
-//! The routes of the contract outside stacks, and the table of those that are tested.
+//! The routes of the contract, and the table of those that are tested.
 
 use std::collections::BTreeMap;
 
@@ -69,6 +69,18 @@ const CONTRACT: &[(&str, &str)] = &[
     ("GET", "/v1/services/:grid/:stack/:service/event_logs"),
     ("GET", "/v1/services/:grid/:stack/:service/deploys/:id"),
     ("POST", "/v1/services/:grid/:stack/:service/deploys/:id/cancel"),
+    ("GET", "/v1/grids/:grid/stacks"),
+    ("POST", "/v1/grids/:grid/stacks"),
+    ("GET", "/v1/stacks/:grid/:stack"),
+    ("PUT", "/v1/stacks/:grid/:stack"),
+    ("PATCH", "/v1/stacks/:grid/:stack"),
+    ("DELETE", "/v1/stacks/:grid/:stack"),
+    ("POST", "/v1/stacks/:grid/:stack/deploy"),
+    ("POST", "/v1/stacks/:grid/:stack/stop"),
+    ("POST", "/v1/stacks/:grid/:stack/restart"),
+    ("GET", "/v1/stacks/:grid/:stack/container_logs"),
+    ("GET", "/v1/stacks/:grid/:stack/event_logs"),
+    ("GET", "/v1/stacks/:grid/:stack/deploys/:id"),
     ("GET", "/v1/grids/:grid/event_logs"),
     ("GET", "/v1/grids/:grid/audit_log"),
     ("GET", "/v1/grids/:grid/container_logs"),

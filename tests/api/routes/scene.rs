@@ -31,6 +31,8 @@ pub(crate) struct Scene {
     pub(crate) open_deploy: String,
     /// An instance of it.
     pub(crate) instance: String,
+    /// A deploy of its stack that is over.
+    pub(crate) stack_deploy: String,
 }
 
 impl Scene {
@@ -90,6 +92,7 @@ impl Scene {
             .json(&certificate);
         ensure!(world.ask(import).await?.status == 201, "the certificate was not imported");
         let [deploy, open_deploy, instance] = used(world, grid).await?.map(ObjectId::to_hex);
+        let stack_deploy = stacks(world, grid, &deploy).await?.to_hex();
         let stack =
             world.collection("stacks").find_one(doc! { "grid_id": grid }).await?.context("a stack")?;
         let event = doc! {
@@ -97,7 +100,19 @@ impl Scene {
             "msg": "something", "created_at": mongodb::bson::DateTime::from_millis(1_700_000_000_000),
         };
         world.collection("event_logs").insert_one(event).await?;
-        Ok(Self { admin, stranger, member, spare, code, refresh, certificate, deploy, open_deploy, instance })
+        Ok(Self {
+            admin,
+            stranger,
+            member,
+            spare,
+            code,
+            refresh,
+            certificate,
+            deploy,
+            open_deploy,
+            instance,
+            stack_deploy,
+        })
     }
 }
 
@@ -143,6 +158,33 @@ async fn used(world: &World, grid: ObjectId) -> Result<[ObjectId; 3]> {
         doc! { "_id": instance, "grid_service_id": id, "instance_number": 1, "desired_state": "running" };
     world.collection("grid_service_instances").insert_one(row).await?;
     Ok([deploy, open_deploy, instance])
+}
+
+/// Two stacks of which one links to the other, and a deploy of the one above to which this deploy of its service belongs.
+async fn stacks(world: &World, grid: ObjectId, deploy: &str) -> Result<ObjectId> {
+    let [base, user, db, stack_deploy] = std::array::from_fn(|_| ObjectId::new());
+    let stack = |id: ObjectId, name: &str| doc! { "_id": id, "grid_id": grid, "name": name };
+    world.collection("stacks").insert_many([stack(base, "base"), stack(user, "user")]).await?;
+    let service = |stack: ObjectId, name: &str| {
+        doc! {
+            "grid_id": grid, "stack_id": stack, "name": name, "revision": 1, "image_name": "redis:3.0",
+            "state": "initialized",
+        }
+    };
+    let (mut linked, mut linking) = (service(base, "db"), service(user, "web"));
+    linked.insert("_id", db);
+    linking.insert("grid_service_links", vec![doc! { "alias": "db", "linked_grid_service_id": db }]);
+    world.collection("grid_services").insert_many([linked, linking]).await?;
+    let shop = world.collection("stacks").find_one(doc! { "name": "shop" }).await?.context("a stack")?;
+    let row = doc! {
+        "_id": stack_deploy, "stack_id": shop.get_object_id("_id")?, "_deploy_state": "success",
+        "created_at": mongodb::bson::DateTime::now(),
+    };
+    world.collection("stack_deploys").insert_one(row).await?;
+    let belongs = doc! { "$set": { "stack_deploy_id": stack_deploy } };
+    let deploys = world.collection("grid_service_deploys");
+    deploys.update_one(doc! { "_id": ObjectId::parse_str(deploy)? }, belongs).await?;
+    Ok(stack_deploy)
 }
 
 /// The fields with which the recorded command line imported a certificate.

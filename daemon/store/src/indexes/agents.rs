@@ -21,7 +21,7 @@ const CAPPED: [(&str, u64); 4] = [
     ("host_node_stats", 128 * MIB),
 ];
 
-const PLAIN: [&str; 10] = [
+const PLAIN: [&str; 11] = [
     "bus",
     "containers",
     "grid_service_instances",
@@ -31,6 +31,7 @@ const PLAIN: [&str; 10] = [
     "grid_services",
     "grid_service_deploys",
     "deploy_claims",
+    "stack_claims",
     "frozen_pods",
 ];
 

@@ -4,7 +4,7 @@ use kontena_core::id::Id;
 use kontena_core::input::{NewService, NewStack, ServiceChange, StackDefinition};
 use mongodb::bson::{Bson, Document, doc};
 
-use super::{DEPLOYS, REVISIONS, RevisionRow, STACKS, StackDeployRow, StackRow, Stacks};
+use super::{DEPLOYS, REVISIONS, STACKS, StackRevision, StackRow, StackRun, Stacks};
 use super::{revision_document, says_the_same};
 use crate::command::Failure;
 use crate::document::{Read, fresh, oid, whole};
@@ -48,7 +48,7 @@ impl Stacks {
             "_id": oid(id), "labels": labels.clone().unwrap_or_default(), "name": name,
             "parent_name": parent.as_deref().map_or(Bson::Null, Bson::from), "grid_id": oid(grid),
         };
-        let first = RevisionRow { revision: 1, created_at: 0, definition: definition.clone() };
+        let first = StackRevision { revision: 1, created_at: 0, definition: definition.clone() };
         let mut writes = vec![
             Write::Insert { collection: STACKS, fields },
             Write::Insert { collection: REVISIONS, fields: revision_document(id, name, &first) },
@@ -65,7 +65,7 @@ impl Stacks {
     pub async fn update(
         &self,
         seen: &StackRow,
-        latest: Option<&RevisionRow>,
+        latest: Option<&StackRevision>,
         (definition, labels): (&StackDefinition, Option<&[String]>),
         members: &[NewMember],
     ) -> Result<bool, Failure> {
@@ -82,7 +82,7 @@ impl Stacks {
                 definition.metadata.clone_from(&latest.definition.metadata);
             }
             let revision = latest.map_or(1, |latest| latest.revision + 1);
-            let next = RevisionRow { revision, created_at: 0, definition };
+            let next = StackRevision { revision, created_at: 0, definition };
             writes.push(Write::Insert {
                 collection: REVISIONS,
                 fields: revision_document(seen.id, &seen.name, &next),
@@ -106,7 +106,7 @@ impl Stacks {
         revision: i64,
         changed: &[ChangedMember],
         new: &[NewMember],
-    ) -> Result<Option<StackDeployRow>, Failure> {
+    ) -> Result<Option<StackRun>, Failure> {
         let deploy = fresh();
         let mut writes = vec![edit(seen, doc! {})];
         if !changed.is_empty() {

@@ -11,12 +11,11 @@ use kontena_core::stack::{Member, MemberDeploy};
 use mongodb::bson::{Bson, Document, doc};
 
 use super::{DEPLOYS, REVISIONS, STACKS, Stacks};
-use crate::claims::CLAIMS;
+use crate::claims::STACK_CLAIMS;
 use crate::command::Failure;
 use crate::deploys::requesting;
 use crate::document::{Read, fresh, oid, oids};
-use crate::grid_services::{SERVICES, removing};
-use crate::service_instances::INSTANCES;
+use crate::grid_services::{SERVICES, removing, turning};
 use crate::transaction::{Outcome, Write};
 
 /// A stack in one master's hands.
@@ -129,7 +128,7 @@ impl Stacks {
         }
         stacks.sort_unstable();
         stacks.dedup();
-        let masters = self.store.claims().holders(&stacks).await?;
+        let masters = self.store.stack_claims().holders(&stacks).await?;
         let open =
             |stack: Id| OpenStack { stack, master: masters.get(&stack).and_then(|(master, _)| *master) };
         Ok(stacks.into_iter().map(open).collect())
@@ -137,24 +136,24 @@ impl Stacks {
 
     /// Who has a stack in hand, and under which epoch.
     pub async fn claimed(&self, stack: Id) -> Result<(Option<HolderId>, i64), Failure> {
-        Ok(self.store.claims().holders(&[stack]).await?.remove(&stack).unwrap_or_default())
+        Ok(self.store.stack_claims().holders(&[stack]).await?.remove(&stack).unwrap_or_default())
     }
 
     /// Claims a stack that was seen claimed under `seen`. `None` if somebody else was faster.
     pub async fn claim(&self, stack: Id, seen: i64, me: HolderId) -> Result<Option<StackClaim>, Failure> {
-        let taken = self.store.claims().take(&BTreeMap::from([(stack, seen)]), me).await?;
+        let taken = self.store.stack_claims().take(&BTreeMap::from([(stack, seen)]), me).await?;
         Ok(taken.get(&stack).map(|epoch| StackClaim { stack, epoch: *epoch }))
     }
 
     /// Gives a claim back.
     pub async fn release(&self, claim: StackClaim) -> Result<(), Failure> {
-        self.store.claims().release([(claim.stack, claim.epoch)].into_iter()).await
+        self.store.stack_claims().release([(claim.stack, claim.epoch)].into_iter()).await
     }
 
     /// What is known of a stack; `None` if it is gone, or nothing of it is to be carried out.
     pub async fn look(&self, stack: Id) -> Result<Option<StackLook>, Failure> {
         // What is read after this may be newer, and then a move that follows from it is in vain.
-        let moves = self.store.claims().moves(stack).await?;
+        let moves = self.store.stack_claims().moves(stack).await?;
         let Some(row) = self.table(STACKS).one(doc! { "_id": oid(stack) }).await? else { return Ok(None) };
         let mut filter = unfinished();
         filter.insert("stack_id", oid(stack));
@@ -252,8 +251,8 @@ impl Stacks {
         }
         let seen = doc! { "_id": oid(stack), "epoch": epoch, "n": look.moves };
         let mut writes = vec![match step {
-            StackMove::Finish => Write::Remove { collection: CLAIMS, filter: seen },
-            _ => Write::Change { collection: CLAIMS, filter: seen, change: claimed },
+            StackMove::Finish => Write::Remove { collection: STACK_CLAIMS, filter: seen },
+            _ => Write::Change { collection: STACK_CLAIMS, filter: seen, change: claimed },
         }];
         let of_stack = || doc! { "stack_id": oid(stack) };
         let wanted = doc! { "_id": oid(stack), "removal": { "$exists": true } };
@@ -289,13 +288,9 @@ impl Stacks {
             }
             StackMove::Stop { services } => {
                 writes.push(removal(doc! { "removal.stopped": true }));
-                let stopped = doc! { "$set": { "state": "stopped" }, "$currentDate": { "updated_at": true } };
+                let stopped = doc! { "$set": { "state": "stopped" } };
                 writes.push(Write::ChangeAll { collection: SERVICES, filter: of_stack(), change: stopped });
-                writes.push(Write::ChangeAll {
-                    collection: INSTANCES,
-                    filter: doc! { "grid_service_id": { "$in": oids(services.iter().copied()) } },
-                    change: doc! { "$set": { "desired_state": "stopped" } },
-                });
+                writes.extend(turning(services, "stopped"));
             }
             StackMove::Remove { service } => {
                 writes.push(removal(doc! { "removal.stopped": true }));

@@ -4,7 +4,7 @@ use std::collections::{BTreeSet, HashMap};
 
 use kontena_core::id::Id;
 use kontena_core::stack::{NO_STACK, state};
-use kontena_store::{GridRow, RevisionRow, ServiceRow, ServiceSurroundings, StackDeployRow, StackRow};
+use kontena_store::{GridRow, ServiceRow, ServiceSurroundings, StackRevision, StackRow, StackRun};
 use kontena_wire::api;
 
 use super::Found;
@@ -16,7 +16,7 @@ use crate::http::api::services::{Shown, deploy_body};
 /// What stacks are shown with.
 struct Around<'a> {
     grid: &'a GridRow,
-    revisions: HashMap<Id, RevisionRow>,
+    revisions: HashMap<Id, StackRevision>,
     services: Vec<ServiceRow>,
     details: ServiceSurroundings,
     deploying: BTreeSet<Id>,
@@ -99,10 +99,10 @@ pub(super) async fn all(api: &Api, grid: &GridRow) -> Result<api::Stacks, Refuse
 
 pub(super) fn deploy(
     found: &Found,
-    row: StackDeployRow,
+    row: StackRun,
     service_deploys: Vec<api::ServiceDeploy>,
 ) -> api::StackDeploy {
-    let StackDeployRow { id, created_at, state, reason } = row;
+    let StackRun { id, created_at, state, reason } = row;
     api::StackDeploy {
         id: id.to_string(),
         stack_id: found.path(),

@@ -37,7 +37,8 @@ pub(super) async fn judge_new(api: &Api, grid: &GridRow, stack: &NewStack) -> Re
     if let Err(Invalid(fault)) = definition.judge_exposed() {
         faults.0.extend(fault);
     }
-    Place { grid, stack: name, definition, present: &[] }.judge(api, faults, true).await
+    let place = Place { grid, stack: name, definition, present: &[] };
+    place.judge(api, faults, Invalid::default(), true).await
 }
 
 pub(super) async fn judge_change(
@@ -61,11 +62,11 @@ pub(super) async fn judge_change(
             if !names.is_empty() {
                 let names = names.join(", ");
                 let message = format!("Cannot delete service that is linked to another service ({names})");
-                nest(&mut faults, &["services", &member.name, "service"], Value::String(message));
+                nest(&mut faults, &[&member.name, "service"], Value::String(message));
             }
         }
     }
-    place.judge(api, faults, true).await
+    place.judge(api, Invalid::default(), faults, true).await
 }
 
 pub(super) async fn judge_deploy(
@@ -75,12 +76,19 @@ pub(super) async fn judge_deploy(
     present: &[ServiceRow],
 ) -> Result<Judged, Refused> {
     let place = Place { grid: &found.grid, stack: &found.row.name, definition, present };
-    place.judge(api, Invalid::default(), false).await
+    place.judge(api, Invalid::default(), Invalid::default(), false).await
 }
 
 impl Place<'_> {
-    /// `first` is what is wrong so far. Volumes are looked at when a definition is given, not when it is deployed.
-    async fn judge(&self, api: &Api, first: Invalid, volumes: bool) -> Result<Judged, Refused> {
+    /// `first` is what is wrong so far, `last` what is only told of services that have an order. Volumes are looked at
+    /// when a definition is given, not when it is deployed.
+    async fn judge(
+        &self,
+        api: &Api,
+        first: Invalid,
+        last: Invalid,
+        volumes: bool,
+    ) -> Result<Judged, Refused> {
         let Self { grid, stack, definition, present } = self;
         let mut faults = Invalid::default();
         let unusable = self.unusable_volumes(api).await?;
@@ -159,6 +167,9 @@ impl Place<'_> {
                 }
                 (Member::Changed(_), None) => {}
             }
+        }
+        for (service, fault) in last.0 {
+            nest(&mut faults, &["services", &service], fault);
         }
         faults.check()?;
         Ok(judged)
