@@ -125,7 +125,7 @@ fn judge(told: &str, method: &str, path: &str, heard: &Heard) -> Result<()> {
     for stack in of(&body, "stacks").iter().chain(body.get("variables").map(|_| &body)) {
         let lists =
             stack["children"].is_array() && stack["labels"].is_array() && stack["variables"].is_object();
-        ensure!(lists && stack["services"].is_array() && stack["source"].is_string(), "{told}: {stack}");
+        ensure!(lists && stack["services"].is_array(), "{told}: {stack}");
         ensure!(of(stack, "services").iter().all(|service| service["ports"].is_array()), "{told}: {stack}");
     }
     for registry in of(&body, "external_registries") {
