@@ -365,8 +365,11 @@ fn is_of_no_stack(call: &Call) -> bool {
     let Sent { method, path, .. } = &call.request;
     let body = &call.response.body;
     let state = serde_json::from_str::<Value>(body).unwrap_or_default()["state"].clone();
-    let deploying = path.contains("/deploys/") && (body.contains(UNFINISHED) || state == "ongoing");
-    let removing = path.contains("/v1/stacks/") && state == "stopped";
+    // Those of its services are told with the deploy of a stack.
+    let deploying = path.contains("/deploys/")
+        && (path.contains("/v1/services/") || body.contains(UNFINISHED))
+        || state == "ongoing";
+    let removing = path.contains("/v1/stacks/") && (state == "stopped" || state == "partially_running");
     path.contains("container_logs")
         || path.contains("event_logs")
         || (method == "GET" && (deploying || removing))

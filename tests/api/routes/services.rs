@@ -12,8 +12,9 @@ const NOBODY: &str = "000000000000000000000000";
 pub(super) fn routes(scene: &Scene) -> Vec<Route> {
     let mut routes = made(scene);
     routes.extend(read(scene));
-    routes.extend(turned(scene));
+    // A stop frees the deploy that a master far away has in hand, so that this one ends it.
     routes.extend(parts(scene));
+    routes.extend(turned(scene));
     routes.push(removed(scene));
     routes
 }

@@ -289,7 +289,8 @@ impl Stacks {
             StackMove::Stop { services } => {
                 writes.push(removal(doc! { "removal.stopped": true }));
                 let stopped = doc! { "$set": { "state": "stopped" } };
-                writes.push(Write::ChangeAll { collection: SERVICES, filter: of_stack(), change: stopped });
+                let filter = doc! { "_id": { "$in": oids(services.iter().copied()) } };
+                writes.push(Write::ChangeAll { collection: SERVICES, filter, change: stopped });
                 writes.extend(turning(services, "stopped"));
             }
             StackMove::Remove { service } => {
