@@ -1,5 +1,6 @@
 //! Services and stacks on real masters with simulated agents: what users do with them, and deploys whose masters die.
 
+mod ends;
 mod extremes;
 mod fields;
 mod lives;

@@ -25,6 +25,8 @@ use crate::heartbeat::Picture;
 use crate::stacks;
 use ledger::Ledger;
 
+/// How often the claim of a service may be lost before the next sweep decides.
+const LOST_MAX: u32 = 16;
 /// The limit of each call on the database.
 const LIMIT: Duration = Duration::from_secs(5);
 
@@ -119,12 +121,14 @@ impl Errands for Hands {
 
     /// Carries out the deploys of a service, one after the other, while they are this master's to carry out.
     async fn work(&self, service: Id, told: &Notify) -> Result<(), Failure> {
+        let mut lost = 0..LOST_MAX;
         while let Some((claim, deploy)) = self.ledger.take_up(service).await? {
             let carried_out = self.carry_out(claim, deploy, told).await?;
             self.ended.notify_waiters();
-            if !carried_out {
-                tracing::debug!(%service, "the deploy is another's to go on with, or is over");
-                return Ok(());
+            // A claim is lost to another master, or to a user who stops the service or calls the deploy off.
+            if !carried_out && lost.next().is_none() {
+                tracing::warn!(%service, "the claim of a service is lost again and again");
+                break;
             }
         }
         Ok(())

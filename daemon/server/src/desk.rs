@@ -23,8 +23,8 @@ use crate::heartbeat::Picture;
 
 /// How many wakes may wait; what does not fit is found by the next sweep.
 const WAITING: usize = 8192;
-/// How many one master carries out at once.
-const TOGETHER: usize = 48;
+/// How many one master carries out at once: with more each takes longer, and no more are done.
+const TOGETHER: usize = 32;
 /// How often all that is open is looked through, should a wake have been lost.
 const SWEEP_EVERY: Duration = Duration::from_secs(10);
 /// After a failure of the database.

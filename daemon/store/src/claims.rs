@@ -14,6 +14,7 @@ use crate::client::Store;
 use crate::command::{Failure, is_duplicate, write, write_each};
 use crate::document::{Read, oid, oids};
 use crate::table::{LIMIT, Table};
+use crate::transaction::Write;
 
 pub(crate) const CLAIMS: &str = "deploy_claims";
 pub(crate) const STACK_CLAIMS: &str = "stack_claims";
@@ -34,6 +35,16 @@ impl Store {
     /// Who carries out the deploys and removals of stacks.
     pub(crate) fn stack_claims(&self) -> Claims {
         Claims { store: self.clone(), collection: STACK_CLAIMS }
+    }
+}
+
+/// Takes the claims of services from whoever has them. Whoever carries out a deploy has looked before; what was decided
+/// then must not take effect after this, and whoever claims the service next sees why.
+pub(crate) fn unclaimed(services: &[Id]) -> Write {
+    Write::ChangeAll {
+        collection: CLAIMS,
+        filter: doc! { "_id": { "$in": oids(services.iter().copied()) } },
+        change: doc! { "$inc": { "epoch": 1, "n": 1 }, "$set": { "master": Bson::Null } },
     }
 }
 

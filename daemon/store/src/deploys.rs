@@ -17,6 +17,7 @@ use mongodb::bson::oid::ObjectId;
 use mongodb::bson::{Bson, Document, doc};
 use serde_json::{Map, Value};
 
+use crate::claims::unclaimed;
 use crate::client::Store;
 use crate::command::Failure;
 use crate::document::{Read, oid, oids, whole};
@@ -25,7 +26,7 @@ use crate::table::Table;
 use crate::transaction::{Outcome, Write};
 
 pub use events::DeployEvent;
-pub use look::{Seen, Sight, Stand};
+pub use look::{Seen, Sight};
 pub use progress::{Begin, DeployBatch, InstanceWrite, Progress, VolumePlace};
 
 pub(crate) const DEPLOYS: &str = "grid_service_deploys";
@@ -193,25 +194,16 @@ impl Deploys {
 
     /// Calls a deploy off: what is under way comes to its end, nothing more is begun. Whether it was not finished.
     pub async fn cancel(&self, service: Id, deploy: Id, why: &str) -> Result<bool, Failure> {
-        let filter = doc! { "_id": oid(deploy), "grid_service_id": oid(service), "finished_at": Bson::Null };
-        let change = doc! { "$set": { "cancel_reason": why } };
-        Ok(self.rows().change(filter, change).await?.is_some())
+        let writes = [
+            Write::Change {
+                collection: DEPLOYS,
+                filter: doc! { "_id": oid(deploy), "grid_service_id": oid(service), "finished_at": Bson::Null },
+                change: doc! { "$set": { "cancel_reason": why }, "$currentDate": { "updated_at": true } },
+            },
+            unclaimed(&[service]),
+        ];
+        Ok(self.store.transact(&writes).await? == Outcome::Done)
     }
-}
-
-/// What asks for a deploy of a service.
-pub(crate) fn requesting(id: ObjectId, service: Id, force: bool, instances: Option<i64>) -> [Write; 2] {
-    [
-        Write::Change {
-            collection: SERVICES,
-            filter: doc! { "_id": oid(service) },
-            change: deploying(force, instances),
-        },
-        Write::Insert {
-            collection: DEPLOYS,
-            fields: doc! { "_id": id, "_deploy_state": "created", "grid_service_id": oid(service) },
-        },
-    ]
 }
 
 fn parse(row: &Document) -> Result<DeployRow, Failure> {

@@ -11,7 +11,7 @@ use kontena_core::id::Id;
 use kontena_core::input::{NewService, ServiceChange};
 use mongodb::bson::{Bson, Document, doc};
 
-use crate::claims::CLAIMS;
+use crate::claims::{CLAIMS, unclaimed};
 use crate::client::Store;
 use crate::command::Failure;
 use crate::document::{Read, oid, oids, whole};
@@ -245,19 +245,13 @@ pub(crate) fn as_seen(row: &Document) -> Document {
 
 /// What goes with another state of services.
 pub(crate) fn turning(services: &[Id], state: &'static str) -> [Write; 2] {
-    let services = || doc! { "$in": oids(services.iter().copied()) };
     [
         Write::ChangeAll {
             collection: INSTANCES,
-            filter: doc! { "grid_service_id": services() },
+            filter: doc! { "grid_service_id": { "$in": oids(services.iter().copied()) } },
             change: doc! { "$set": { "desired_state": state } },
         },
-        // Whoever carries out a deploy has looked before; what was decided then must not take effect after this.
-        Write::ChangeAll {
-            collection: CLAIMS,
-            filter: doc! { "_id": services() },
-            change: doc! { "$inc": { "epoch": 1, "n": 1 }, "$set": { "master": Bson::Null } },
-        },
+        unclaimed(services),
     ]
 }
 

@@ -75,7 +75,7 @@ pub use container_logs::{ContainerLogs, LineFilter, LineRow, ServicePlace};
 pub use containers::{ContainerDetails, Containers, SavedContainer};
 pub use deploys::{
     Begin, Claim, DeployBatch, DeployEvent, DeployRow, Deploys, InstanceWrite, OpenDeploy, Progress, Seen,
-    Sight, Stand, StepRow, VolumePlace,
+    Sight, StepRow, VolumePlace,
 };
 pub use diagnosis::{Duplicates, Known, MemberFacts, SetFacts};
 pub use effect::Effect;

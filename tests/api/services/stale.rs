@@ -59,5 +59,16 @@ async fn an_older_epoch_writes_nothing_and_two_of_one_epoch_are_impossible() -> 
     ensure!(town.rows("grid_service_instances").await? == before, "an older epoch wrote");
     ensure!(commit(second).await??, "the newest epoch did not write");
     ensure!(deploys.instances(service).await?[&number].1.desired_state == "stopped");
+
+    // A group in which one has lost its claim does not keep the others from being written.
+    let batch = |claim: Claim| DeployBatch { claim, deploy, progress: progress.clone() };
+    let outcomes = deploys.commit(&[batch(first), batch(second)]).await;
+    ensure!(matches!(outcomes.as_slice(), [Ok(false), Ok(true)]), "{outcomes:?}");
+
+    // What was decided before the service was stopped takes no effect after it.
+    ensure!(store.services().set_state(service, "stopped").await?);
+    ensure!(!commit(second).await??, "written after the service was stopped");
+    let (master, epoch) = deploys.claimed(service).await?;
+    ensure!(master.is_none() && epoch > second.epoch, "the claim is still held: {master:?}");
     Ok(())
 }

@@ -13,7 +13,7 @@ use kontena_core::id::Id;
 use kontena_core::input::NewService;
 use kontena_store::{CommandCounter, DatabaseUri, Inside, Purpose, Store};
 use kontena_testkit::agent::{Fleet, Traffic};
-use mongodb::bson::doc;
+use mongodb::bson::{Document, doc};
 use reqwest::{Client, StatusCode};
 use secrecy::SecretString;
 use serde_json::{Value, json};
@@ -112,6 +112,11 @@ async fn deploy(arguments: &Schedule, report: &mut Report) -> Result<()> {
         report.sample("peak_rss_mib", peak);
     }
     let failed = doc! { "_deploy_state": { "$ne": "success" } };
+    for deploy in some(&grids, "grid_service_deploys", &failed).await? {
+        let steps = deploy.get_array("grid_service_instance_deploys").map(Vec::as_slice).unwrap_or_default();
+        let errors = steps.iter().filter_map(|step| step.as_document()?.get_str("error").ok());
+        eprintln!("a deploy failed: {:?} {:?}", deploy.get_str("reason"), errors.collect::<Vec<_>>());
+    }
     report.violations("failed_deploys", grids.count("grid_service_deploys", failed).await?);
     pass::measure(&rig.set.uri(DATABASE), report).await?;
     let running =
@@ -125,6 +130,11 @@ async fn deploy(arguments: &Schedule, report: &mut Report) -> Result<()> {
     report.violations("pod_faults", u64::try_from(faults.len())?);
     fleet.stop();
     rig.conclude(report).await
+}
+
+/// The first few of a collection.
+async fn some(grids: &Grids, collection: &str, filter: &Document) -> Result<Vec<Document>> {
+    Ok(grids.collection(collection).find(filter.clone()).limit(5).await?.try_collect().await?)
 }
 
 /// Makes the services, spread over the grids. Returns their paths.

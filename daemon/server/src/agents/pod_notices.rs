@@ -13,10 +13,13 @@ use kontena_wire::rpc::{self, Value, loose};
 use tokio::time::Instant;
 
 use super::bus::{answer, answer_body, exchange, node_id, parse_answer};
-use super::{Agents, CallError};
+use super::outbound::Place;
+use super::{Agents, CallError, LIMIT};
 
 /// For another master to tell its agents of their volumes and pods.
 const WITHIN: Duration = Duration::from_secs(12);
+/// How often a master is asked that is too busy to answer.
+const TRIES: u32 = 4;
 
 impl Agents {
     /// Tells the agents of these nodes, whose sessions `owner` holds, to look at their pods; at their volumes first if
@@ -30,11 +33,25 @@ impl Agents {
         if owner == self.0.me {
             return here(self, nodes, volumes).await;
         }
-        match exchange(self, owner, (PacketKind::Pods, body(nodes, volumes)), WITHIN).await {
-            Ok(missed) => parse_missed(&missed)
-                .unwrap_or_else(|| nodes.iter().map(|node| (*node, CallError::Lost)).collect()),
-            Err(error) => nodes.iter().map(|node| (*node, error.clone())).collect(),
+        let everyone = |error: &CallError| nodes.iter().map(|node| (*node, error.clone())).collect();
+        let mut tries = 1..TRIES;
+        loop {
+            match exchange(self, owner, (PacketKind::Pods, body(nodes, volumes)), WITHIN).await {
+                Ok(missed) => return parse_missed(&missed).unwrap_or_else(|| everyone(&CallError::Lost)),
+                // The other master is alive and busy, which is not the agents' fault.
+                Err(CallError::Late(_)) if tries.next().is_some() => {}
+                Err(error) => return everyone(&error),
+            }
         }
+    }
+
+    /// The same for one node, wherever its session is now.
+    pub(crate) async fn tell_pods_of(&self, node: Id, volumes: bool) -> Result<(), CallError> {
+        let owner = match self.place(node, LIMIT).await? {
+            Place::Here(_) => self.0.me,
+            Place::At(owner) => owner,
+        };
+        self.tell_pods(owner, &[node], volumes).await.pop().map_or(Ok(()), |(_, error)| Err(error))
     }
 
     /// Tells the agents of these nodes to look at their pods; nobody waits for it, and those that are away look by

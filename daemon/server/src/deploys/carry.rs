@@ -23,7 +23,7 @@ use crate::clock::{SystemClock, wall_ms};
 /// After a report others often follow at once: they are taken together.
 const TOGETHER: Duration = Duration::from_millis(50);
 /// The same on a database that is slow, since so many ask it: the more come, the more go together.
-const TOGETHER_MAX: Duration = Duration::from_millis(500);
+const TOGETHER_MAX: Duration = Duration::from_millis(1500);
 
 const INFO: i32 = 1;
 const WARN: i32 = 2;
@@ -43,6 +43,8 @@ struct Work<'a> {
     /// Since when each instance is where it is, as far as this master saw.
     since: HashMap<i64, Duration>,
     notifier: Notifier,
+    /// Why it is called off. That, and that the service is stopped, costs the claim: who claims it next sees it.
+    cancelled: Option<String>,
     /// Where instances are that were not begun, as far as was seen.
     left: BTreeSet<Id>,
     /// How long the last batch of writes took.
@@ -108,6 +110,7 @@ impl Hands {
             steps: row.steps,
             since: HashMap::new(),
             notifier: Notifier::new(self.agents.clone()),
+            cancelled: row.cancelled,
             left,
             took: Duration::ZERO,
             service,
@@ -164,7 +167,7 @@ impl Work<'_> {
             }
             self.note_places(&look);
             let (together, waits_for) =
-                ((self.took * 2).clamp(TOGETHER, TOGETHER_MAX), self.under_way().len());
+                ((self.took * 4).clamp(TOGETHER, TOGETHER_MAX), self.under_way().len());
             let reports = async {
                 watch.reported(1).await;
                 // When all have reported there is nothing more to wait for.
@@ -213,8 +216,7 @@ impl Work<'_> {
         let next = self.plan.iter().filter(|planned| !begun.contains(&planned.number));
         nodes.extend(next.filter_map(|planned| planned.node.as_ref().ok().copied()));
         nodes.extend(&self.left);
-        let sight =
-            Sight { deploy: self.deploy, service: self.claim.service, nodes: nodes.into_iter().collect() };
+        let sight = Sight { service: self.claim.service, nodes: nodes.into_iter().collect() };
         self.hands.ledger.look(sight).await
     }
 
@@ -243,8 +245,8 @@ impl Work<'_> {
         let steps: Vec<Step> = self.steps.iter().map(step).collect();
         let decision = decide(&View {
             path: &self.path,
-            wanted: look.stand.wanted,
-            cancelled: look.stand.cancelled.as_deref(),
+            wanted: self.service.state == "running",
+            cancelled: self.cancelled.as_deref(),
             parallelism: parallelism(self.plan.len(), self.service.min_health.unwrap_or(0.8)),
             plan: &self.plan,
             steps: &steps,

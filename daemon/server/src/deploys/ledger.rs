@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use futures_util::future::{BoxFuture, join_all};
+use futures_util::future::BoxFuture;
 use kontena_core::election::HolderId;
 use kontena_core::id::Id;
 use kontena_store::{
@@ -78,13 +78,15 @@ impl Ledger {
                 })
             },
         };
-        let cancel = cancel.clone();
-        tracker.spawn(async move {
-            tokio::select! {
-                () = cancel.cancelled() => {}
-                _ = join_all(tasks) => {}
-            }
-        });
+        for task in tasks {
+            let cancel = cancel.clone();
+            tracker.spawn(async move {
+                tokio::select! {
+                    () = cancel.cancelled() => {}
+                    () = task => {}
+                }
+            });
+        }
         ledger
     }
 

@@ -6,7 +6,6 @@ use std::time::Duration;
 use futures_util::future::join_all;
 use kontena_core::election::HolderId;
 use kontena_core::id::Id;
-use kontena_wire::agent::outbound;
 use tokio::task::JoinSet;
 
 use crate::agents::{Agents, CallError};
@@ -91,29 +90,22 @@ async fn tell_all(
     missed.flat_map(|(numbers, error)| numbers.iter().map(move |number| (*number, error.clone()))).collect()
 }
 
+/// An agent that lost its master is back in a moment.
 async fn tell(agents: &Agents, node: Id, volumes: bool) -> Result<(), CallError> {
     let trying = async {
-        if volumes {
-            until_reached(agents, node, outbound::volumes_changed).await?;
+        loop {
+            match agents.tell_pods_of(node, volumes).await {
+                Err(
+                    CallError::Lost
+                    | CallError::Late(_)
+                    | CallError::NotConnected(_)
+                    | CallError::Unavailable(_),
+                ) => tokio::time::sleep(RETRY).await,
+                outcome => return outcome,
+            }
         }
-        until_reached(agents, node, outbound::pods_changed).await
     };
     tokio::time::timeout(PATIENCE, trying).await.unwrap_or(Err(CallError::Late(PATIENCE)))
-}
-
-/// An agent that lost its master is back in a moment.
-async fn until_reached(agents: &Agents, node: Id, call: fn() -> outbound::Outbound) -> Result<(), CallError> {
-    loop {
-        match agents.request(node, call()).await {
-            Ok(_) => return Ok(()),
-            Err(
-                CallError::Lost | CallError::Late(_) | CallError::NotConnected(_) | CallError::Unavailable(_),
-            ) => {
-                tokio::time::sleep(RETRY).await;
-            }
-            Err(error) => return Err(error),
-        }
-    }
 }
 
 fn reason(error: &CallError) -> String {

@@ -7,19 +7,16 @@ use kontena_core::election::HolderId;
 use kontena_core::id::Id;
 use mongodb::bson::{Document, doc};
 
-use super::{DEPLOYS, Deploys};
+use super::Deploys;
 use crate::command::Failure;
 use crate::document::{Read, oids};
-use crate::grid_services::SERVICES;
 use crate::service_instances::INSTANCES;
 use crate::table::Table;
 
 /// What a deploy wants to see.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Sight {
-    /// The deploy.
-    pub deploy: Id,
-    /// Its service.
+    /// Of which service.
     pub service: Id,
     /// The nodes that it has to do with.
     pub nodes: Vec<Id>,
@@ -34,17 +31,6 @@ pub struct Seen {
     pub hosts: BTreeMap<Id, Host>,
     /// Which masters hold the sessions of these nodes.
     pub owners: BTreeMap<Id, HolderId>,
-    /// Whether the deploy is still to be carried out.
-    pub stand: Stand,
-}
-
-/// Whether a deploy is still to be carried out.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Stand {
-    /// Whether its service shall run.
-    pub wanted: bool,
-    /// Why it is called off.
-    pub cancelled: Option<String>,
 }
 
 type Instances = BTreeMap<i64, (Id, Row)>;
@@ -53,10 +39,9 @@ impl Deploys {
     /// Looks, for each in their order.
     pub async fn look(&self, sights: &[Sight]) -> Result<Vec<Seen>, Failure> {
         let services: Vec<Id> = sights.iter().map(|sight| sight.service).collect();
-        let deploys: Vec<Id> = sights.iter().map(|sight| sight.deploy).collect();
         let nodes: BTreeSet<Id> = sights.iter().flat_map(|sight| sight.nodes.iter().copied()).collect();
-        let (mut instances, nodes, mut stands) =
-            futures_util::try_join!(self.instances_of(&services), self.nodes(nodes), self.stands(&deploys))?;
+        let (mut instances, nodes) =
+            futures_util::try_join!(self.instances_of(&services), self.nodes(nodes))?;
         let seen = |sight: &Sight| {
             let concerned = sight.nodes.iter().filter_map(|id| Some((*id, nodes.get(id)?)));
             let (mut hosts, mut owners) = (BTreeMap::new(), BTreeMap::new());
@@ -64,12 +49,7 @@ impl Deploys {
                 hosts.insert(id, host.clone());
                 owners.extend(owner.map(|owner| (id, owner)));
             }
-            Seen {
-                instances: instances.remove(&sight.service).unwrap_or_default(),
-                hosts,
-                owners,
-                stand: stands.remove(&sight.deploy).unwrap_or_default(),
-            }
+            Seen { instances: instances.remove(&sight.service).unwrap_or_default(), hosts, owners }
         };
         Ok(sights.iter().map(seen).collect())
     }
@@ -114,22 +94,6 @@ impl Deploys {
             Some((row.id("_id")?, (Host { connected, epoch: row.whole("session_epoch") }, owner)))
         };
         Ok(rows.iter().filter_map(node).collect())
-    }
-
-    async fn stands(&self, deploys: &[Id]) -> Result<HashMap<Id, Stand>, Failure> {
-        let pipeline = vec![
-            doc! { "$match": { "_id": { "$in": oids(deploys.iter().copied()) } } },
-            doc! { "$project": { "cancel_reason": 1, "grid_service_id": 1 } },
-            doc! { "$lookup": { "from": SERVICES, "localField": "grid_service_id", "foreignField": "_id", "as": "of" } },
-            doc! { "$project": { "cancel_reason": 1, "of.state": 1 } },
-        ];
-        let rows = Table::new(self.store.database(), DEPLOYS).aggregate(pipeline).await?;
-        let stand = |row: &Document| {
-            let services = row.documents("of");
-            let wanted = services.iter().any(|row| row.text("state").as_deref() == Some("running"));
-            Some((row.id("_id")?, Stand { wanted, cancelled: row.text("cancel_reason") }))
-        };
-        Ok(rows.iter().filter_map(stand).collect())
     }
 }
 
