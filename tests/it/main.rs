@@ -8,6 +8,7 @@ mod fence;
 mod lease;
 mod membership;
 mod outage;
+mod overview;
 mod process;
 mod secured;
 mod stop_points;

@@ -70,6 +70,10 @@ impl Outside {
     pub(crate) fn collection(&self, name: &str) -> mongodb::Collection<Document> {
         self.database.collection(name)
     }
+
+    pub(crate) fn database(&self) -> &mongodb::Database {
+        &self.database
+    }
 }
 
 /// Whether its owner may act, as a test wants it.

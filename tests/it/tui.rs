@@ -1,5 +1,7 @@
 //! The TUI in a real terminal (tmux), on real masters: it survives whatever happens to them, and says so.
 
+mod workloads;
+
 use std::fs;
 use std::path::Path;
 use std::process::{Command, Output};
@@ -108,7 +110,7 @@ async fn the_leader_is_killed_and_the_next_one_appears() -> Result<()> {
     assert!(elected.elapsed() < Duration::from_secs(1), "took {:?}", elected.elapsed());
     tmux.sees("that nobody is left to take over", |text| text.contains("NO SPARE")).await?;
     // It is told as a sequence.
-    tmux.press(&["4", "/"])?;
+    tmux.press(&["6", "/"])?;
     tmux.press(&["-l", "after first crashed"])?;
     tmux.sees("the election", |text| text.contains("1/1 of")).await?;
     tmux.press(&["Enter", "Enter"])?;
@@ -309,7 +311,7 @@ async fn the_admin_socket_needs_no_token_and_a_record_can_be_shown_again() -> Re
     let tmux =
         Tmux::open((120, 40), &token(), &format!("--url {} --record {}", master.url(), record.display()))?;
     tmux.sees("the leader", |text| text.contains("only leads term")).await?;
-    tmux.press(&["3", "q"])?;
+    tmux.press(&["5", "q"])?;
     tmux.sees("the shell", |text| text.contains("ended with 0")).await?;
     let text = fs::read_to_string(&record)?;
     assert!(text.lines().count() > 3 && !text.contains(TOKEN));

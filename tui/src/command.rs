@@ -96,7 +96,7 @@ pub(crate) const ALL: [About; 43] = [
     about(Command::PreviousView, "previous-view", "view before", LOOK, &["backtab", "h", "left"]),
     about(Command::Open, "open", "open the row; an election as a sequence", LOOK, &["enter"]),
     about(Command::Detail, "detail", "show or hide the details", LOOK, &["d", "space"]),
-    about(Command::Logs, "logs", "follow the log of the service", LOOK, &["L"]),
+    about(Command::Logs, "logs", "follow the log of the service or stack", LOOK, &["L"]),
     about(Command::Back, "back", "close, or drop the filter", LOOK, &["esc"]),
     about(Command::Filter, "filter", "filter the rows; ctrl-r: regex", FIND, &["/"]),
     about(Command::SortNext, "sort", "sort by the next column", FIND, &["s"]),

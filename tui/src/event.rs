@@ -10,7 +10,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::clock::Moment;
 use crate::key::Key;
-use crate::place::{ServicePlace, StackPlace};
+use crate::place::{LogOf, ServicePlace, StackPlace};
 use crate::state::logs::Line;
 
 /// An event with the moment at which it was taken from the queue.
@@ -73,7 +73,7 @@ pub(crate) enum Link {
     /// What the users of the grids were told.
     GridEvents(GridEventList),
     /// Lines of the log that is followed.
-    Log(ServicePlace, Vec<Line>),
+    Log(LogOf, Vec<Line>),
     /// Something that was looked at cannot be had.
     Unavailable(String),
     /// The feed.

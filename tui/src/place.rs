@@ -33,8 +33,16 @@ pub(crate) enum Subject {
     Stack(StackPlace),
 }
 
+/// Whose log can be followed.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) enum LogOf {
+    Service(ServicePlace),
+    Stack(StackPlace),
+}
+
 /// All that is looked at, so that nothing else is asked for.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[expect(clippy::struct_excessive_bools, reason = "independent lists")]
 pub(crate) struct Look {
     pub(crate) agents: bool,
     pub(crate) services: bool,
@@ -42,7 +50,7 @@ pub(crate) struct Look {
     pub(crate) grid_events: bool,
     pub(crate) of: Option<Subject>,
     /// Whose log is followed.
-    pub(crate) log: Option<ServicePlace>,
+    pub(crate) log: Option<LogOf>,
 }
 
 impl ServicePlace {
@@ -65,6 +73,33 @@ impl StackPlace {
     /// The route that tells about it, and below which it is acted on.
     pub(crate) fn route(&self) -> String {
         format!("/v1/cluster/stacks/{}/{}", segment(&self.grid), segment(&self.name))
+    }
+}
+
+impl LogOf {
+    pub(crate) fn grid(&self) -> &str {
+        match self {
+            Self::Service(place) => &place.grid,
+            Self::Stack(place) => &place.grid,
+        }
+    }
+
+    /// The route of the log.
+    pub(crate) fn route(&self) -> String {
+        let route = match self {
+            Self::Service(place) => place.route(),
+            Self::Stack(place) => place.route(),
+        };
+        format!("{route}/container_logs")
+    }
+}
+
+impl fmt::Display for LogOf {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Service(place) => place.fmt(f),
+            Self::Stack(place) => place.fmt(f),
+        }
     }
 }
 

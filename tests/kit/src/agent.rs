@@ -48,6 +48,8 @@ pub struct Settings {
     pub first_dial_after: Duration,
     /// From one ping to the next.
     pub ping_every: Duration,
+    /// How often its containers write a line, if they write more than now and then.
+    pub log_every: Option<Duration>,
 }
 
 /// A token.
@@ -104,6 +106,7 @@ impl Settings {
             temper: Temper::Faithful,
             first_dial_after: Duration::ZERO,
             ping_every: Duration::from_secs(30),
+            log_every: None,
         }
     }
 }

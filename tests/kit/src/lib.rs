@@ -1,6 +1,7 @@
 //! Real parts for the tests: the masters are tested against the database server itself and real
 //! sockets, because the promises worth testing are exactly those that a mock would merely repeat.
 
+pub mod administrator;
 pub mod agent;
 pub mod http;
 mod keeper;

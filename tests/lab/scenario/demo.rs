@@ -1,20 +1,28 @@
-//! Three masters to look at: every change is told, and the number keys break and mend things.
+//! Three masters to look at, with agents and services that live: every change is told, and the number keys break and
+//! mend things.
+
+mod town;
 
 use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use clap::Args;
-use kontena_testkit::agent::{Fleet, Traffic};
+use kontena_testkit::administrator::Administrator;
+use kontena_testkit::agent::{self, Fleet, Token, Traffic};
 use kontena_testkit::master::{Master, Settings, TOKEN};
 use kontena_testkit::mongod::{self, ReplicaSet};
 use kontena_testkit::program::program;
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::net::UnixListener;
+use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep};
 
 use crate::grids::Grids;
+use town::Town;
 
 const AGENTS: usize = 12;
+/// How often each container writes a line.
+const LOG_EVERY: Duration = Duration::from_secs(2);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
 /// How long after its death a master is started again.
 const RESTART: Duration = Duration::from_secs(8);
@@ -54,9 +62,23 @@ pub(crate) async fn run(arguments: Demo) -> Result<()> {
     let tokens = grids.create_many(2).await?;
     let addresses: Vec<String> =
         masters.iter().map(|master| master.url().trim_start_matches("http://").to_owned()).collect();
-    let fleet = Fleet::start(&addresses, &tokens, AGENTS, Traffic::Full, Duration::from_secs(2));
+    let fleet = Fleet::start_with(&addresses, &tokens, AGENTS, Duration::from_secs(2), |settings| {
+        (settings.traffic, settings.log_every) = (Traffic::Full, Some(LOG_EVERY));
+    });
     let mut connected = 0;
     tell(&format!("{AGENTS} agents in {} grids are on their way", tokens.len()));
+    let first = tokens.first().context("there are grids")?.token.clone();
+    let mut wanderer = agent::Settings::new(addresses, Token::Grid(first), AGENTS);
+    wanderer.log_every = Some(LOG_EVERY);
+    let town = Town::new(Administrator::of(&masters)?, wanderer);
+    // Ends with the demo.
+    let mut tasks = JoinSet::new();
+    let told = move |text: &str| {
+        if no_tui {
+            println!("{:>7.2} s  {text}", begun.elapsed().as_secs_f64());
+        }
+    };
+    tasks.spawn(town.live(told));
     if !no_tui {
         return watch(masters, seconds).await;
     }

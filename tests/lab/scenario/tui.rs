@@ -27,7 +27,7 @@ const SHOWN_WITHIN_MS: f64 = 1000.0;
 
 #[derive(Debug, Args)]
 pub(crate) struct Tui {
-    /// How many agents the list has.
+    /// How many agents and services the lists have.
     #[arg(long, default_value_t = 10_000)]
     rows: usize,
     /// How many keys of each kind are measured.
@@ -48,7 +48,9 @@ pub(crate) async fn run(arguments: Tui) -> Result<Report> {
         "columns": SIZE.0, "lines": SIZE.1,
     });
     let mut report = Report::new("tui", settings);
-    list(&mut report, rows, keys, Duration::from_secs(idle_seconds)).await?;
+    for list in [List::Agents, List::Services] {
+        measure(&mut report, list, rows, keys, Duration::from_secs(idle_seconds)).await?;
+    }
     if rounds > 0 {
         failovers(&mut report, rounds).await?;
     }
@@ -60,53 +62,99 @@ fn open(url: &str) -> Result<Terminal> {
     block_in_place(|| Terminal::start("kontena-tui", &arguments, &[("KONTENA_TOKEN", TOKEN)], SIZE))
 }
 
-/// The list of agents: a master of our own serves it, since no rig has so many hosts.
-async fn list(report: &mut Report, rows: usize, keys: usize, idle: Duration) -> Result<()> {
+/// Which list is measured. A master of our own serves them, since no rig has so many hosts.
+#[derive(Clone, Copy)]
+enum List {
+    /// It is as it is.
+    Agents,
+    /// Some of it changes each second.
+    Services,
+}
+
+/// What stands for a list in keys, names and samples.
+struct Words {
+    key: &'static str,
+    /// How the names in it begin.
+    names: &'static str,
+    frame_ms: &'static str,
+    rss_mib: &'static str,
+    idle_cpu_percent: &'static str,
+}
+
+impl List {
+    fn words(self) -> Words {
+        match self {
+            Self::Agents => Words {
+                key: "2",
+                names: "node-",
+                frame_ms: "frame_ms",
+                rss_mib: "rss_mib",
+                idle_cpu_percent: "idle_cpu_percent",
+            },
+            Self::Services => Words {
+                key: "3",
+                names: "service-",
+                frame_ms: "services_frame_ms",
+                rss_mib: "services_rss_mib",
+                idle_cpu_percent: "services_idle_cpu_percent",
+            },
+        }
+    }
+}
+
+async fn measure(report: &mut Report, list: List, rows: usize, keys: usize, idle: Duration) -> Result<()> {
+    let Words { key: open_key, names, frame_ms, rss_mib: rss_name, idle_cpu_percent } = list.words();
     let crowd = Crowd::start(rows).await?;
     let mut terminal = open(&crowd.url)?;
-    let last = |place: usize, of: usize| format!(" {place}/{of}");
-    terminal.press("2")?;
-    let all = last(1, rows);
-    block_in_place(|| terminal.wait_for("the agents", PATIENCE, |text| text.contains(&all)))?;
+    let footer = |place: usize, of: usize| format!(" {place}/{of}");
+    terminal.press(open_key)?;
+    let all = footer(1, rows);
+    block_in_place(|| terminal.wait_for("the list", PATIENCE, |text| text.contains(&all)))?;
     // A key is on the screen when the place of the selected row is.
     for step in 1..=keys.min(rows - 1) {
-        frame(report, &mut terminal, "j", &last(step + 1, rows))?;
+        frame(report, frame_ms, &mut terminal, "j", &footer(step + 1, rows))?;
     }
     for place in [rows, 1].into_iter().cycle().take(keys) {
-        frame(report, &mut terminal, if place == 1 { "g" } else { "G" }, &last(place, rows))?;
+        frame(report, frame_ms, &mut terminal, if place == 1 { "g" } else { "G" }, &footer(place, rows))?;
     }
     // Everything is sorted anew by each of these.
     for round in 0..keys {
         let way = if round % 2 == 0 { "the greatest first" } else { "the least first" };
-        frame(report, &mut terminal, "S", way)?;
+        frame(report, frame_ms, &mut terminal, "S", way)?;
     }
     // Everything is filtered anew by each letter. The whole list is back after the escape.
     for round in 0..keys.div_ceil(8) {
         terminal.press("/")?;
-        let wanted = format!("node-{}", round + 1);
+        let wanted = format!("{names}{}", round + 1);
         for end in 1..=wanted.len() {
             let typed = wanted.get(..end).unwrap_or_default();
-            frame(report, &mut terminal, &typed[end - 1..], &format!("filter: {typed} "))?;
+            frame(report, frame_ms, &mut terminal, &typed[end - 1..], &format!("filter: {typed} "))?;
         }
-        frame(report, &mut terminal, "\u{1b}", &format!("/{rows}"))?;
+        frame(report, frame_ms, &mut terminal, "\u{1b}", &format!("/{rows}"))?;
     }
-    report.sample("rss_mib", rss_mib(terminal.pid())?);
+    report.sample(rss_name, rss_mib(terminal.pid())?);
     let (begun, before) = (clock::now(), ticks(terminal.pid())?);
     tokio::time::sleep(idle).await;
     let used = (ticks(terminal.pid())? - before) / TICKS;
     let seconds = clock::now().saturating_sub(begun).as_secs_f64();
-    report.sample("idle_cpu_percent", used / seconds * 100.0);
-    report.sample("rss_mib", rss_mib(terminal.pid())?);
+    report.sample(idle_cpu_percent, used / seconds * 100.0);
+    report.sample(rss_name, rss_mib(terminal.pid())?);
     terminal.press("q")?;
     ensure!(block_in_place(|| terminal.ended(PATIENCE))?, "the TUI did not end well");
     Ok(())
 }
 
 /// Presses a key, and takes the time until the screen shows what it does.
-fn frame(report: &mut Report, terminal: &mut Terminal, key: &str, shows: &str) -> Result<()> {
+fn frame(
+    report: &mut Report,
+    name: &'static str,
+    terminal: &mut Terminal,
+    key: &str,
+    shows: &str,
+) -> Result<()> {
     let pressed = terminal.press(key)?;
     let drawn = block_in_place(|| terminal.wait_for(shows, PATIENCE, |text| text.contains(shows)))?;
-    report.sample("frame_ms", clock::millis(drawn.saturating_duration_since(pressed)));
+    report.sample(name, clock::millis(drawn.saturating_duration_since(pressed)));
     Ok(())
 }
 

@@ -10,7 +10,7 @@ use tokio::time::sleep;
 
 use super::http::Master;
 use crate::event::{Event, Link};
-use crate::place::{Look, ServicePlace};
+use crate::place::{LogOf, Look};
 use crate::state::logs::Line;
 
 /// How many of the latest lines come first.
@@ -46,7 +46,7 @@ struct Sent {
 impl Follower {
     pub(super) async fn run(mut self) {
         // Whose log, and the last line that came.
-        let mut stands: Option<(ServicePlace, Option<String>)> = None;
+        let mut stands: Option<(LogOf, Option<String>)> = None;
         loop {
             let wanted = self.looks.borrow_and_update().log.clone();
             let Some(place) = wanted else {
@@ -77,12 +77,12 @@ impl Follower {
     }
 
     /// Follows until it ends, as every connection does at some time.
-    async fn follow(&self, place: &ServicePlace, last: &mut Option<String>) {
+    async fn follow(&self, place: &LogOf, last: &mut Option<String>) {
         let from = match last {
             Some(id) => format!("from={id}"),
             None => format!("limit={FIRST}"),
         };
-        let path = format!("{}/container_logs?follow=1&{from}", place.route());
+        let path = format!("{}?follow=1&{from}", place.route());
         let mut answer = match self.master.open(&path).await {
             Ok(answer) => answer,
             Err(failure) => {
@@ -109,7 +109,7 @@ impl Follower {
         }
     }
 
-    async fn tell(&self, place: &ServicePlace, lines: Vec<Line>) {
+    async fn tell(&self, place: &LogOf, lines: Vec<Line>) {
         // The program ends when nobody takes it.
         let _ended = self.events.send(Event::Link(Link::Log(place.clone(), lines))).await;
     }

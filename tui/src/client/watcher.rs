@@ -3,6 +3,7 @@
 
 use std::time::Duration;
 
+use kontena_wire::services::ServiceList;
 use serde::de::DeserializeOwned;
 use tokio::sync::mpsc::Sender;
 use tokio::sync::watch::Receiver;
@@ -28,6 +29,12 @@ pub(super) struct Watcher {
     pub(super) looks: Receiver<Look>,
 }
 
+/// What is to be asked for again.
+struct Due {
+    lists: bool,
+    agents: bool,
+}
+
 /// What the lists were when they came last.
 #[derive(Default)]
 struct Tags {
@@ -40,7 +47,8 @@ impl Watcher {
     pub(super) async fn run(mut self) {
         let mut tags = Tags::default();
         let mut before = Look::default();
-        let mut agents_at = Instant::now();
+        let mut lists_at = Instant::now();
+        let mut agents_at = lists_at;
         // The newest event of the grids that came.
         let mut newest: Option<String> = None;
         let mut failing = false;
@@ -49,11 +57,24 @@ impl Watcher {
             if look.of != before.of {
                 tags.subject = None;
             }
-            if look.agents && !before.agents {
-                agents_at = Instant::now();
-            }
             let begun = Instant::now();
-            let asked = self.ask(&look, &mut tags, &mut agents_at, &mut newest).await;
+            if look.agents && !before.agents {
+                agents_at = begun;
+            }
+            let (of, log) = (look.of.clone(), look.log.clone());
+            if look != (Look { of, log, ..before.clone() }) {
+                lists_at = begun;
+            }
+            let due = Due { lists: lists_at <= begun, agents: agents_at <= begun };
+            let asked = self.ask(&look, &due, &mut tags, &mut newest).await;
+            let pace = |least: Duration| begun + least.max(begun.elapsed() * RESTRAINT);
+            // Walking through a list asks for details only.
+            if due.lists {
+                lists_at = pace(PACE);
+            }
+            if look.agents && due.agents {
+                agents_at = pace(AGENTS_PACE);
+            }
             if let Err(failure) = &asked
                 && !failing
             {
@@ -62,13 +83,12 @@ impl Watcher {
             }
             failing = asked.is_err();
             before = look;
-            let next = Instant::now() + PACE.max(begun.elapsed() * RESTRAINT);
             tokio::select! {
                 changed = self.looks.changed() => match changed {
                     Ok(()) => sleep(SETTLE).await,
                     Err(_) => return,
                 },
-                () = sleep_until(next) => {}
+                () = sleep_until(lists_at) => {}
             }
         }
     }
@@ -76,36 +96,46 @@ impl Watcher {
     async fn ask(
         &self,
         look: &Look,
+        due: &Due,
         tags: &mut Tags,
-        agents_at: &mut Instant,
         newest: &mut Option<String>,
     ) -> Result<(), Failure> {
+        // One that fails keeps the others from nothing.
+        let mut asked = Ok(());
         if let Some(subject) = &look.of {
-            self.subject(subject, &mut tags.subject).await?;
+            asked = asked.and(self.subject(subject, &mut tags.subject).await);
         }
-        if look.services {
-            let sorted = |list: &mut kontena_wire::services::ServiceList| {
+        if look.services && due.lists {
+            let sorted = |list: &mut ServiceList| {
                 // Sorted here, where nobody waits for a frame; sorting again what is sorted costs little.
                 list.services.sort_by(|a, b| (&a.grid, &a.stack, &a.name).cmp(&(&b.grid, &b.stack, &b.name)));
             };
-            self.list("/v1/cluster/services", &mut tags.services, sorted, Link::Services).await?;
+            let list = self.list("/v1/cluster/services", &mut tags.services, sorted, Link::Services);
+            asked = asked.and(list.await);
         }
-        if look.stacks {
-            self.list("/v1/cluster/stacks", &mut tags.stacks, |_| {}, Link::Stacks).await?;
+        if look.stacks && due.lists {
+            asked = asked.and(self.list("/v1/cluster/stacks", &mut tags.stacks, |_| {}, Link::Stacks).await);
         }
-        if look.agents && *agents_at <= Instant::now() {
-            *agents_at = Instant::now() + AGENTS_PACE;
-            self.tell(Link::Agents(self.master.agents().await?)).await;
+        if look.agents && due.agents {
+            asked = asked.and(self.agents().await);
         }
-        if look.grid_events
-            && let Some(list) = self.master.grid_events(newest.as_deref()).await?
-        {
-            if let Some(last) = list.events.iter().map(|event| &event.at).max() {
-                *newest = Some(last.clone());
-            }
-            if !list.events.is_empty() {
-                self.tell(Link::GridEvents(list)).await;
-            }
+        if look.grid_events && due.lists {
+            asked = asked.and(self.grid_events(newest).await);
+        }
+        asked
+    }
+
+    async fn agents(&self) -> Result<(), Failure> {
+        let list = self.master.agents().await?;
+        self.tell(Link::Agents(list)).await;
+        Ok(())
+    }
+
+    async fn grid_events(&self, newest: &mut Option<String>) -> Result<(), Failure> {
+        let Some(list) = self.master.grid_events(newest.as_deref()).await? else { return Ok(()) };
+        if let Some(last) = list.events.iter().map(|event| &event.at).max() {
+            *newest = Some(last.clone());
+            self.tell(Link::GridEvents(list)).await;
         }
         Ok(())
     }

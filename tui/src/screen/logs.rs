@@ -1,4 +1,4 @@
-//! The log of a service, over the whole view.
+//! The log of a service or a stack, over the whole view.
 
 use ratatui::layout::{Position, Rect};
 use ratatui::style::Modifier;
@@ -27,7 +27,7 @@ pub(super) fn draw(canvas: &mut Canvas<'_>, state: &State, logs: &Logs) -> Optio
         "held".to_owned()
     };
     let dot = canvas.glyphs.dot;
-    let title = format!("Log of {} {dot} {} {dot} {how}", logs.of, logs.of.grid);
+    let title = format!("Log of {} {dot} {} {dot} {how}", logs.of, logs.of.grid());
     let tone = if logs.follows() { Tone::Accent } else { Tone::Note };
     let inside = framed(canvas, &title, area, tone);
     if logs.lines.is_empty() {

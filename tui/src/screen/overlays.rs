@@ -136,20 +136,25 @@ fn draw_confirm(canvas: &mut Canvas<'_>, confirm: &Confirm) -> Option<Position> 
         ),
         Harm::Operate { title, consequence, operation: _ } => (*title, consequence.clone()),
     };
-    let inside = centered(canvas, title, 70, 13, Tone::Warn);
+    let columns = 66.min(canvas.buffer.area.width.saturating_sub(6));
+    let (what, shell) = (wrap(&what, columns), wrap(&confirm.shell(), columns));
+    let field = usize::from(confirm.ask != Ask::Enter);
+    // With a line between the parts, and the frame.
+    let high = u16::try_from(what.len() + shell.len() + field + 6).unwrap_or(u16::MAX);
+    let inside = centered(canvas, title, 70, high, Tone::Warn);
     let mut y = inside.y;
     let mut line = |canvas: &mut Canvas<'_>, text: &str, style: Style| {
         let room = Rect { y, height: u16::from(y < inside.bottom()), ..inside };
         put(canvas.buffer, room, text, style, canvas.glyphs.more);
         y += 1;
     };
-    for text in wrap(&what, inside.width) {
-        line(canvas, &text, Style::new());
+    for text in &what {
+        line(canvas, text, Style::new());
     }
     line(canvas, "", Style::new());
     line(canvas, "The same in a shell:", canvas.theme.text(Tone::Dim));
-    for text in wrap(&confirm.shell(), inside.width) {
-        line(canvas, &text, canvas.theme.text(Tone::Note));
+    for text in &shell {
+        line(canvas, text, canvas.theme.text(Tone::Note));
     }
     line(canvas, "", Style::new());
     line(canvas, &confirm.prompt(), Style::new().add_modifier(Modifier::BOLD));

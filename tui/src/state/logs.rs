@@ -1,4 +1,4 @@
-//! The log of a service while it is followed: the latest lines within a bound, and where the eye is in them.
+//! The log of a service or a stack while it is followed: the latest lines within a bound, and where the eye is in them.
 
 use std::collections::VecDeque;
 
@@ -6,7 +6,7 @@ use regex::{Regex, RegexBuilder};
 use serde::{Deserialize, Serialize};
 use tui_input::Input;
 
-use crate::place::ServicePlace;
+use crate::place::LogOf;
 
 /// How many lines are kept, and how many bytes of text.
 const LINES_MAX: usize = 5_000;
@@ -32,7 +32,7 @@ pub(crate) struct Line {
 /// The log that is followed.
 #[derive(Clone, Debug)]
 pub(crate) struct Logs {
-    pub(crate) of: ServicePlace,
+    pub(crate) of: LogOf,
     pub(crate) lines: VecDeque<Line>,
     bytes: usize,
     /// The first line on the screen. None: the last ones, whatever comes.
@@ -99,7 +99,7 @@ impl Search {
 }
 
 impl Logs {
-    pub(crate) fn new(of: ServicePlace) -> Self {
+    pub(crate) fn new(of: LogOf) -> Self {
         Self {
             of,
             lines: VecDeque::new(),
@@ -222,6 +222,7 @@ fn plain(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::place::StackPlace;
 
     fn line(text: &str) -> Line {
         Line {
@@ -234,9 +235,8 @@ mod tests {
     }
 
     fn logs(count: usize) -> Logs {
-        let place =
-            ServicePlace { grid: "main".to_owned(), stack: "null".to_owned(), name: "web".to_owned() };
-        let mut logs = Logs::new(place);
+        let place = StackPlace { grid: "main".to_owned(), name: "shop".to_owned() };
+        let mut logs = Logs::new(LogOf::Stack(place));
         logs.page = 10;
         logs.take_in((0..count).map(|number| line(&format!("line {number}"))).collect());
         logs

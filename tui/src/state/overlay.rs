@@ -30,7 +30,7 @@ pub(crate) enum Overlay {
     Shell { text: String },
     /// A failover, step by step.
     Failover(Failover),
-    /// The log of a service.
+    /// The log of a service or a stack.
     Logs(Box<Logs>),
 }
 

@@ -16,14 +16,14 @@ pub(crate) enum Listed<T> {
     #[default]
     Unasked,
     /// The asked master does not list these.
-    NotListed,
+    Unknown,
     Known(Vec<T>),
 }
 
 impl<T> Listed<T> {
     /// What a master told, but not more than `most`. None: it does not list these.
     pub(crate) fn told(rows: Option<Vec<T>>, most: usize) -> Self {
-        rows.map_or(Self::NotListed, |mut rows| {
+        rows.map_or(Self::Unknown, |mut rows| {
             rows.truncate(most);
             Self::Known(rows)
         })
@@ -32,7 +32,7 @@ impl<T> Listed<T> {
     pub(crate) fn rows(&self) -> &[T] {
         match self {
             Self::Known(rows) => rows,
-            Self::Unasked | Self::NotListed => &[],
+            Self::Unasked | Self::Unknown => &[],
         }
     }
 

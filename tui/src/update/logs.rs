@@ -1,5 +1,7 @@
 //! The keys of a log that is followed.
 
+use std::fmt::Write as _;
+
 use tui_input::Input;
 
 use super::overlays::edit;
@@ -8,7 +10,7 @@ use crate::command::Command;
 use crate::export::clean;
 use crate::key::{Code, Key};
 use crate::state::State;
-use crate::state::logs::Logs;
+use crate::state::logs::{Line, Logs};
 use crate::state::overlay::Overlay;
 use crate::theme::Tone;
 
@@ -39,26 +41,22 @@ pub(super) fn press(state: &mut State, mut logs: Box<Logs>, key: Key) -> (Option
         (Code::Left | Code::Char('h'), _) => logs.left = logs.left.saturating_sub(ASIDE),
         (_, Some(Command::Filter)) => logs.typed = Some(Input::new(logs.search.text().to_owned())),
         (_, Some(Command::CopyRow)) => {
-            let shown = logs.lines.iter().skip(logs.first()).take(logs.page);
-            let text: String = shown.map(|line| format!("{} {} {}\n", line.at, line.by, line.text)).collect();
+            let text = text(logs.lines.iter().skip(logs.first()).take(logs.page));
             state.tell(Tone::Good, "copied the lines that are shown");
             return (Some(Overlay::Logs(logs)), vec![Action::Copy(text)]);
         }
         (_, Some(Command::CopyView)) => {
-            let text: String =
-                logs.lines.iter().map(|line| format!("{} {} {}\n", line.at, line.by, line.text)).collect();
+            let text = text(logs.lines.iter());
             state.tell(Tone::Good, format!("copied {} lines", logs.lines.len()));
             return (Some(Overlay::Logs(logs)), vec![Action::Copy(text)]);
         }
         (_, Some(Command::Export)) => {
-            let lines =
-                logs.lines.iter().map(|line| format!("{} {} {}\n", line.at, line.by, clean(&line.text)));
             let name = format!(
                 "kontena-{}-{}.log",
                 logs.of.to_string().replace('/', "-"),
                 state.preferences.zone.stamp(state.now.wall_ms)
             );
-            let save = Action::Save { path: name.into(), text: lines.collect() };
+            let save = Action::Save { path: name.into(), text: text(logs.lines.iter()) };
             return (Some(Overlay::Logs(logs)), vec![save]);
         }
         // The first escape drops the search.
@@ -70,6 +68,16 @@ pub(super) fn press(state: &mut State, mut logs: Box<Logs>, key: Key) -> (Option
         _ => {}
     }
     (Some(Overlay::Logs(logs)), Vec::new())
+}
+
+/// Lines for other programs.
+fn text<'a>(lines: impl Iterator<Item = &'a Line>) -> String {
+    let mut text = String::new();
+    for Line { id: _, at, by, error: _, text: written } in lines {
+        // Writing to a string does not fail.
+        let _written = writeln!(text, "{at} {} {written}", clean(by));
+    }
+    text
 }
 
 /// What is typed is found at once, the last one first, as what went wrong last is mostly what is looked for.

@@ -116,7 +116,7 @@ fn the_agents_are_asked_for_while_they_are_looked_at() {
     assert_eq!(press(&mut state, "5"), look(false));
     assert_eq!(press(&mut state, "1"), []);
     send(&mut state, 50, Event::Link(Link::Agents(None)));
-    assert!(matches!(state.agents, Listed::NotListed));
+    assert!(matches!(state.agents, Listed::Unknown));
 }
 
 #[test]

@@ -7,7 +7,7 @@ use tui_input::Input;
 use super::commands::may_act;
 use crate::action::{Action, Operation};
 use crate::command::Command;
-use crate::place::{ServicePlace, StackPlace};
+use crate::place::{LogOf, ServicePlace, StackPlace};
 use crate::state::logs::Logs;
 use crate::state::overlay::{Ask, Confirm, Harm, Overlay};
 use crate::state::{Chosen, State};
@@ -16,14 +16,14 @@ use crate::theme::Tone;
 /// How many instances a service can have.
 const INSTANCES_MAX: u32 = 65_000;
 
-/// Opens the log of the selected service.
+/// Opens the log of the selected service or stack.
 pub(super) fn logs(state: &mut State) {
-    let place = match state.chosen() {
-        Some(Chosen::Service(service)) => ServicePlace::of(service),
-        Some(Chosen::Stack(_)) => return state.tell(Tone::Dim, "choose one of the services of the stack"),
+    let of = match state.chosen() {
+        Some(Chosen::Service(service)) => LogOf::Service(ServicePlace::of(service)),
+        Some(Chosen::Stack(stack)) => LogOf::Stack(StackPlace::of(stack)),
         None => return state.tell(Tone::Dim, "choose a service in the list of services or of stacks"),
     };
-    state.overlay = Some(Overlay::Logs(Box::new(Logs::new(place))));
+    state.overlay = Some(Overlay::Logs(Box::new(Logs::new(of))));
 }
 
 /// Asks whether to act on the selected row.
@@ -63,7 +63,7 @@ fn of_service(
             "scale",
             "Scale a service",
             format!(
-                "{place} shall have so many instances; it is deployed for that. It has {wanted} now, of which {running} run."
+                "{place} has {wanted} instances now, of which {running} run. With another number it is deployed."
             ),
             Ask::Number,
         ),

@@ -165,7 +165,7 @@ impl Listing for Agents<'_> {
         let why = match (&self.0.agents, counts) {
             (_, None) => "No master has answered yet.",
             (Listed::Unasked, _) => "Asking for the list of them.",
-            (Listed::NotListed, _) => {
+            (Listed::Unknown, _) => {
                 "This master counts them, but does not list them (GET /v1/cluster/agents)."
             }
             (Listed::Known(_), _) => "Agents appear here when they connect through any master.",

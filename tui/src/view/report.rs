@@ -17,32 +17,50 @@ const TROUBLES: usize = 3;
 
 /// What keeps a service from running, in a few lines: what the deploy, its steps, the plan and the agents say.
 pub(super) fn troubles(sight: &ServiceSight) -> Vec<String> {
-    let mut troubles: Vec<String> = Vec::new();
-    let newest = sight.deploys.first();
-    let steps = sight.steps.iter().filter_map(|step| {
-        let on = step.node.as_deref().unwrap_or("no node");
-        Some(format!("#{} on {on}: {}", step.number, step.error.as_deref()?))
-    });
+    // What is wrong, and with what.
+    let mut known: Vec<(String, String)> = Vec::new();
+    let on = |node: &Option<String>| node.as_deref().map(|node| format!(" on {node}")).unwrap_or_default();
+    let reason = sight.deploys.first().and_then(|deploy| deploy.reason.as_ref());
+    let whole = reason.map(|reason| (String::new(), reason.clone()));
+    let steps = sight
+        .steps
+        .iter()
+        .filter_map(|step| Some((format!("#{}{}: ", step.number, on(&step.node)), step.error.clone()?)));
     let placements = sight.report.iter().flat_map(|report| &report.instances);
     let unplaced = placements
-        .filter_map(|placed| Some(format!("#{}: {}", placed.instance_number, placed.error.as_deref()?)));
+        .filter_map(|placed| Some((format!("#{}: ", placed.instance_number), placed.error.clone()?)));
     let instances = sight.instances.iter().filter_map(|instance| {
-        let on = instance.node.as_deref().unwrap_or("no node");
-        Some(format!("#{} on {on}: {}", instance.number, instance.error.as_deref()?))
+        Some((format!("#{}{}: ", instance.number, on(&instance.node)), instance.error.clone()?))
     });
-    let reason = newest.and_then(|deploy| deploy.reason.clone());
-    for trouble in reason.into_iter().chain(steps).chain(unplaced).chain(instances) {
+    for (of, what) in whole.into_iter().chain(steps).chain(unplaced).chain(instances) {
         // One says of an instance what another has in more words.
-        if !troubles.iter().any(|known| known.contains(&trouble) || trouble.contains(known.as_str())) {
-            troubles.push(trouble);
+        if !known.iter().any(|(_, other)| other.contains(&what)) {
+            known.push((of, what));
         }
     }
+    let mut troubles: Vec<String> = known.into_iter().map(|(of, what)| of + &what).collect();
     if troubles.len() > TROUBLES {
         let more = troubles.len() - TROUBLES;
         troubles.truncate(TROUBLES);
         troubles.push(format!("and {more} more, below"));
     }
+    troubles.extend(sight.report.iter().flat_map(unplaced_since));
     troubles
+}
+
+/// What each node is refused for, where an instance found none.
+fn unplaced_since(report: &Report) -> Vec<String> {
+    let Some(placement) = report.instances.iter().find(|placement| placement.node.is_none()) else {
+        return Vec::new();
+    };
+    let of_both: Vec<RefusedNode> = report.refused.iter().chain(&placement.refused).cloned().collect();
+    let mut lines = by_reason(&of_both);
+    if lines.len() > TROUBLES {
+        let more = lines.len() - TROUBLES;
+        lines.truncate(TROUBLES);
+        lines.push(format!("and {more} more reasons, below"));
+    }
+    lines
 }
 
 /// The last deploys, and the plan of the newest.
@@ -140,15 +158,22 @@ fn placed(placement: &Placement) -> (String, Tone) {
 
 /// Nodes with the same reason stand together.
 fn refused(lines: &mut Vec<Detail>, nodes: &[RefusedNode], tone: Tone) {
+    lines.extend(by_reason(nodes).into_iter().map(|text| Detail::Item(String::new(), Cell::new(text, tone))));
+}
+
+/// The reason that most nodes have comes first.
+fn by_reason(nodes: &[RefusedNode]) -> Vec<String> {
     let mut by_reason: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
     for RefusedNode { node, filter: _, reason } in nodes {
         by_reason.entry(reason).or_default().push(node);
     }
-    for (reason, names) in by_reason {
+    let mut sorted: Vec<(&str, Vec<&str>)> = by_reason.into_iter().collect();
+    sorted.sort_by_key(|(_, names)| std::cmp::Reverse(names.len()));
+    let line = |(reason, names): (&str, Vec<&str>)| {
         let more = names.len().saturating_sub(NAMES);
         let more = if more > 0 { format!(" and {more} more") } else { String::new() };
         let names: Vec<&str> = names.into_iter().take(NAMES).collect();
-        let text = format!("not {}{more}: {reason}", names.join(", "));
-        lines.push(Detail::Item(String::new(), Cell::new(text, tone)));
-    }
+        format!("not {}{more}: {reason}", names.join(", "))
+    };
+    sorted.into_iter().map(line).collect()
 }

@@ -152,7 +152,7 @@ impl Listing for Services<'_> {
         let (first, then) = match (&self.0.picture, &self.0.workloads.services) {
             (None, _) => ("No master has answered yet.", ""),
             (_, Listed::Unasked) => ("Asking for the services.", ""),
-            (_, Listed::NotListed) => (
+            (_, Listed::Unknown) => (
                 "This master does not list services (GET /v1/cluster/services).",
                 "It is of an earlier version: connect to another one.",
             ),
@@ -232,7 +232,7 @@ pub(super) fn instance(instance: &Instance, glyphs: &Glyphs) -> Cell {
     let (sign, tone) = match (instance.state.as_str(), instance.desired_state.as_str()) {
         _ if instance.error.is_some() => (glyphs.bad, Tone::Bad),
         ("running", "running") => (glyphs.good, Tone::Good),
-        ("running", _) | ("initialized", _) => (glyphs.note, Tone::Note),
+        ("running" | "initialized", _) => (glyphs.note, Tone::Note),
         (_, "stopped") => (glyphs.idle, Tone::Dim),
         _ => (glyphs.warn, Tone::Warn),
     };

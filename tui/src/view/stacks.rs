@@ -162,13 +162,11 @@ impl Listing for Stacks<'_> {
     fn detail(&self, row: usize) -> Vec<Detail> {
         let Some((_, stack, service)) = self.branch(row) else { return Vec::new() };
         let workloads = &self.0.workloads;
-        match service {
-            Some(service) => services::detail(service, workloads.sight(service), self.0),
-            None => {
-                let judged = Condition::of_stack(stack, self.below(row));
-                detail(stack, judged, self.below(row), workloads.stack_sight(stack), self.0)
-            }
+        if let Some(service) = service {
+            return services::detail(service, workloads.sight(service), self.0);
         }
+        let judged = Condition::of_stack(stack, self.below(row));
+        detail(stack, judged, self.below(row), workloads.stack_sight(stack), self.0)
     }
 
     fn json(&self, row: usize) -> Value {
@@ -183,7 +181,7 @@ impl Listing for Stacks<'_> {
         let (first, then) = match (&self.0.picture, &self.0.workloads.stacks) {
             (None, _) => ("No master has answered yet.", ""),
             (_, Listed::Unasked) => ("Asking for the stacks.", ""),
-            (_, Listed::NotListed) => (
+            (_, Listed::Unknown) => (
                 "This master does not list stacks (GET /v1/cluster/stacks).",
                 "It is of an earlier version: connect to another one.",
             ),

@@ -58,6 +58,8 @@ pub(super) struct Life {
     /// Exec sessions that were made and not ended.
     execs: Vec<String>,
     etcd: Etcd,
+    /// Lines of each container.
+    written: u64,
     pub(super) greeted: bool,
     pub(super) informed: bool,
 }
@@ -82,6 +84,7 @@ impl Life {
             connection: 0,
             execs: Vec::new(),
             etcd: Etcd::default(),
+            written: 0,
             greeted: false,
             informed: false,
         }
@@ -157,6 +160,13 @@ impl Life {
         for batch in lines.chunks(10) {
             out.push(Message::notification("/containers/log_batch", vec![Value::Array(batch.to_vec())]));
         }
+    }
+
+    /// Lets each container write its next line.
+    pub(super) fn write(&mut self, out: &mut Out) {
+        self.written += 1;
+        let line = format!("GET /items/{} 200 in {} ms", self.written, self.written % 17);
+        self.log(out, &line);
     }
 
     /// Takes a message in; what it answers or does is added to `out`.

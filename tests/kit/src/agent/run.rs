@@ -159,13 +159,7 @@ impl Runner {
     async fn talk(&mut self, connection: &mut Connection, begun: Instant) -> u16 {
         match self.life.settings.temper {
             Temper::Silent => return std::future::pending().await,
-            Temper::Hostile => {
-                for frame in hostile_frames() {
-                    if connection.socket.send(frame).await.is_err() {
-                        return 1006;
-                    }
-                }
-            }
+            Temper::Hostile if !annoy(connection).await => return 1006,
             _ => {}
         }
         let socket = &mut connection.socket;
@@ -182,6 +176,8 @@ impl Runner {
             _ => None,
         };
         let full = self.life.settings.traffic == Traffic::Full;
+        let writes = self.life.settings.log_every;
+        let mut lines = interval_at(Instant::now(), writes.unwrap_or(REPORT_EVERY));
         let mut out = Out::new();
         loop {
             let wake_at = pinged.as_ref().map_or(ping_at, |(at, _)| *at + PONG_WITHIN);
@@ -227,6 +223,7 @@ impl Runner {
                     self.life.stats(&mut out);
                     self.life.log(&mut out, "still there");
                 }
+                _ = lines.tick(), if writes.is_some() && self.life.informed => self.life.write(&mut out),
                 () = sleep_until(wake_at) => {
                     let now = Instant::now();
                     if leave_at.is_some_and(|at| now >= at) {
@@ -257,6 +254,16 @@ impl Runner {
             }
         }
     }
+}
+
+/// Sends what no agent sends. Whether the connection bore it.
+async fn annoy(connection: &mut Connection) -> bool {
+    for frame in hostile_frames() {
+        if connection.socket.send(frame).await.is_err() {
+            return false;
+        }
+    }
+    true
 }
 
 /// What no agent sends: each must cost the master little and nobody else anything.

@@ -1,7 +1,8 @@
-//! A master's interface with as many agents as one likes, for the list of them: no machine runs ten thousand hosts
-//! for a measurement of a list.
+//! A master's interface with as many agents and services as one likes, for the lists of them: no machine runs ten
+//! thousand hosts for a measurement of a list. Of the services a few are other ones each time they are asked for.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 use anyhow::Result;
 use axum::body::Bytes;
@@ -12,6 +13,7 @@ use axum::routing::get;
 use axum::{Json, Router};
 use kontena_wire::agents::{Agent, AgentList};
 use kontena_wire::cluster::{Agents, Cluster, Leader, LeaseSight, Master, MasterState};
+use kontena_wire::services::{Deploy, Service, ServiceList};
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
 
@@ -29,10 +31,12 @@ impl Crowd {
         let listener = TcpListener::bind("127.0.0.1:0").await?;
         let url = format!("http://{}", listener.local_addr()?);
         let list = Bytes::from(serde_json::to_vec(&AgentList { agents: (1..=rows).map(agent).collect() })?);
-        let told = Arc::new((cluster(&url, rows), list));
+        let cluster = cluster(&url, rows);
+        let told = Arc::new(Told { cluster, agents: list, rows, asked: AtomicUsize::new(0) });
         let router = Router::new()
-            .route("/v1/cluster", get(async |State(told): State<Arc<(Cluster, Bytes)>>| Json(told.0.clone())))
+            .route("/v1/cluster", get(async |State(told): State<Arc<Told>>| Json(told.cluster.clone())))
             .route("/v1/cluster/agents", get(agents))
+            .route("/v1/cluster/services", get(services))
             .with_state(told);
         // Ends with the crowd; nobody waits for its outcome.
         let task = tokio::spawn(async move {
@@ -48,8 +52,51 @@ impl Drop for Crowd {
     }
 }
 
-async fn agents(State(told): State<Arc<(Cluster, Bytes)>>) -> impl IntoResponse {
-    ([(CONTENT_TYPE, "application/json")], told.1.clone())
+/// What is told.
+struct Told {
+    cluster: Cluster,
+    agents: Bytes,
+    rows: usize,
+    /// How often the services were asked for.
+    asked: AtomicUsize,
+}
+
+async fn services(State(told): State<Arc<Told>>) -> Json<ServiceList> {
+    let round = told.asked.fetch_add(1, Ordering::Relaxed);
+    let services = (1..=told.rows).map(|number| service(number, round)).collect();
+    Json(ServiceList { services, truncated: false })
+}
+
+fn service(number: usize, round: usize) -> Service {
+    let moves = number % 100 == round % 100;
+    Service {
+        id: format!("{number:024x}"),
+        grid: format!("grid-{}", number % 20),
+        stack: format!("stack-{}", number % 200),
+        name: format!("service-{number}"),
+        state: "running".to_owned(),
+        image: "registry.example/app:stable".to_owned(),
+        strategy: "ha".to_owned(),
+        stateful: false,
+        wanted: 10,
+        instances: 10,
+        running: if moves { 9 } else { 10 },
+        failing: 0,
+        revision: 1,
+        stack_revision: None,
+        deploy: Some(Deploy {
+            id: format!("{number:024x}"),
+            state: if moves { "ongoing" } else { "success" }.to_owned(),
+            created_at: SINCE.to_owned(),
+            started_at: Some(SINCE.to_owned()),
+            finished_at: (!moves).then(|| SINCE.to_owned()),
+            reason: None,
+        }),
+    }
+}
+
+async fn agents(State(told): State<Arc<Told>>) -> impl IntoResponse {
+    ([(CONTENT_TYPE, "application/json")], told.agents.clone())
 }
 
 fn agent(number: usize) -> Agent {

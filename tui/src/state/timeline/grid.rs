@@ -50,6 +50,8 @@ pub(crate) fn is_of_grid(kind: &str) -> bool {
 const SERVICE: &str = "service";
 const NODE: &str = "node";
 const GRID: &str = "grid";
+/// The kind of what masters tell of deploys.
+const DEPLOY: &str = "service:deploy";
 
 impl Timeline {
     /// Takes in events of the grids. Returns whether any was new.
@@ -78,13 +80,19 @@ impl Timeline {
         };
         let message = event.message.lines().next().unwrap_or_default();
         // What one who looks for trouble reads must not vanish among what goes well.
-        let group = format!("{} {about} {}", event.kind, tone as u8);
+        // That a deploy began and that it ended are two things to know.
+        let what = if event.kind == DEPLOY { message } else { &event.kind };
+        let group = format!("{what} {about} {}", tone as u8);
         let from = self.items.partition_point(|item| item.at_ms < at_ms.saturating_sub(TOGETHER_MS));
         let near = self.items.iter_mut().enumerate().rev().take(BACK).take_while(|(place, _)| *place >= from);
         let same = near.map(|(_, item)| item).find(|item| item.group.as_deref() == Some(&group));
         if let Some(item) = same {
             item.count += 1;
-            item.text = format!("{about}: {} times {}, last: {message}", item.count, event.kind);
+            item.text = if event.kind == DEPLOY {
+                format!("{message} ({} times)", item.count)
+            } else {
+                format!("{about}: {} times {}, last: {message}", item.count, event.kind)
+            };
             if item.more.len() < MESSAGES {
                 item.more.push(message.to_owned());
             }
@@ -94,7 +102,10 @@ impl Timeline {
             (Some(node), Some(_)) => node.rsplit('/').next().unwrap_or_default(),
             _ => "masters",
         };
-        let item = Item::new(event.id.clone(), at_ms, by, kind, tone, format!("{about}: {message}"));
+        // Most messages name what they are about.
+        let named = event.service.as_ref().is_some_and(|service| message.contains(service.as_str()));
+        let text = if named { message.to_owned() } else { format!("{about}: {message}") };
+        let item = Item::new(event.id.clone(), at_ms, by, kind, tone, text);
         let more = vec![message.to_owned()];
         self.add(Item { group: Some(group), more, ..item });
         self.grid_items += 1;

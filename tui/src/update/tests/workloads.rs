@@ -4,7 +4,7 @@ use super::{SIZE, note, run, selected};
 use crate::action::{Action, Operation};
 use crate::command::Command;
 use crate::event::{Event, Link};
-use crate::place::{Look, ServicePlace, StackPlace, Subject};
+use crate::place::{LogOf, Look, ServicePlace, StackPlace, Subject};
 use crate::sample::{full, log, press, send, services, stacks};
 use crate::state::State;
 use crate::state::logs::Logs;
@@ -130,13 +130,15 @@ fn stacks_are_acted_on_as_a_whole_and_their_services_alone() {
     assert_eq!(press(&mut state, "u enter"), [operation("deploy")]);
     assert_eq!(press(&mut state, "R enter"), [operation("restart")]);
     assert_eq!(press(&mut state, "x b l o g enter"), [operation("stop")]);
-    for (key, why) in [("b", "by deploying"), ("n", "one of the services"), ("L", "one of the services")] {
+    for (key, why) in [("b", "by deploying"), ("n", "one of the services")] {
         press(&mut state, key);
         assert!(state.overlay.is_none() && note(&state).contains(why), "{key}: {}", note(&state));
     }
-    let actions = press(&mut state, "j u enter");
+    press(&mut state, "L");
+    assert_eq!(logs(&state).of.route(), "/v1/cluster/stacks/production/blog/container_logs");
+    let actions = press(&mut state, "esc j u enter");
     assert!(
-        matches!(actions.as_slice(), [Action::Operate(operation)] if operation.route.starts_with("/v1/cluster/services/production/blog/")),
+        matches!(actions.as_slice(), [.., Action::Operate(operation)] if operation.route.starts_with("/v1/cluster/services/production/blog/")),
         "{actions:?}"
     );
 }
@@ -207,10 +209,10 @@ fn a_log_is_followed_held_and_searched() {
     let mut state = full(SIZE);
     only(&mut state, "3", "cache staging");
     let actions = press(&mut state, "L");
-    assert_eq!(looks(&actions).and_then(|look| look.log.clone()), Some(cache()));
+    assert_eq!(looks(&actions).and_then(|look| look.log.clone()), Some(LogOf::Service(cache())));
     assert!(!logs(&state).answered);
     let tell = |state: &mut State, from| {
-        send(state, 80, Event::Link(Link::Log(cache(), log(from, 100))));
+        send(state, 80, Event::Link(Link::Log(LogOf::Service(cache()), log(from, 100))));
     };
     tell(&mut state, 0);
     let page = logs(&state).page;
@@ -221,11 +223,8 @@ fn a_log_is_followed_held_and_searched() {
         "without its colours"
     );
     // Lines of a log that was left come late.
-    send(
-        &mut state,
-        80,
-        Event::Link(Link::Log(ServicePlace { name: "other".to_owned(), ..cache() }, log(0, 5))),
-    );
+    let other = LogOf::Service(ServicePlace { name: "other".to_owned(), ..cache() });
+    send(&mut state, 80, Event::Link(Link::Log(other, log(0, 5))));
     assert_eq!(logs(&state).lines.len(), 100);
     press(&mut state, "p");
     tell(&mut state, 100);
@@ -244,7 +243,7 @@ fn a_log_is_followed_held_and_searched() {
     assert_eq!(logs(&state).found, Some(189));
     press(&mut state, "N N");
     assert_eq!(logs(&state).found, Some(9), "around the end");
-    press(&mut state, "/ ctrl-u ctrl-r ^ G E T . * / 4 space enter");
+    press(&mut state, "/ ctrl-u ctrl-r ^ E R R O R $ enter");
     assert_eq!(logs(&state).found, None);
     assert!(note(&state).contains("in none of these lines"));
     press(&mut state, "l l h");

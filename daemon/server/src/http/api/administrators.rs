@@ -1,4 +1,4 @@
-//! What administrators do to services by the routes of the cluster: carried out by the handlers of the original's API
+//! What administrators do to services and stacks by the routes of the cluster: carried out by the handlers of the original's API
 //! and noted in the audit log as theirs. Who came over the administration socket or with the token for it acts as the
 //! local administrator. These routes are all that the token is good for here: it reads no secret and opens no
 //! container, so whoever holds it to measure the masters gets no further.
@@ -15,14 +15,15 @@ use kontena_core::access::LOCAL_ADMIN;
 
 use super::caller::{Caller, Client};
 use super::refused::Refused;
-use super::services;
 use super::token_layer::carry_out;
+use super::{services, stacks};
 use crate::http::access::Administrator;
 use crate::http::{Api, refusal};
 
 /// The routes, for administrators who were let in already.
 pub(in crate::http) fn operations(api: &Api) -> Router<Api> {
     let service = |path: &str| format!("/v1/cluster/services/{{grid}}/{{stack}}/{{service}}/{path}");
+    let stack = |path: &str| format!("/v1/cluster/stacks/{{grid}}/{{stack}}/{path}");
     Router::new()
         .route(&service("deploy"), post(services::deploy))
         .route(&service("scale"), post(services::scale))
@@ -30,6 +31,10 @@ pub(in crate::http) fn operations(api: &Api) -> Router<Api> {
         .route(&service("stop"), post(services::stop))
         .route(&service("start"), post(services::start))
         .route(&service("container_logs"), get(services::lines))
+        .route(&stack("deploy"), post(stacks::deploy))
+        .route(&stack("restart"), post(stacks::restart))
+        .route(&stack("stop"), post(stacks::stop))
+        .route(&stack("container_logs"), get(stacks::lines))
         .layer(middleware::from_fn_with_state(api.clone(), act))
 }
 
