@@ -206,6 +206,21 @@ impl Deploys {
     }
 }
 
+/// What asks for a deploy of a service.
+pub(crate) fn requesting(id: ObjectId, service: Id, force: bool, instances: Option<i64>) -> [Write; 2] {
+    [
+        Write::Change {
+            collection: SERVICES,
+            filter: doc! { "_id": oid(service) },
+            change: deploying(force, instances),
+        },
+        Write::Insert {
+            collection: DEPLOYS,
+            fields: doc! { "_id": id, "_deploy_state": "created", "grid_service_id": oid(service) },
+        },
+    ]
+}
+
 fn parse(row: &Document) -> Result<DeployRow, Failure> {
     let planned = |row: &&Document| {
         let node = row.id("host_node_id").ok_or_else(|| row.text_or_empty("error"));
