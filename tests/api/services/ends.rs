@@ -70,7 +70,8 @@ async fn a_service_that_cannot_be_deployed_as_it_is_or_is_gone_blocks_nothing() 
     let orphan = deploys.insert_one(row).await?.inserted_id;
     town.eventually("the deploy of a service that is gone has ended", async |_| {
         let row = deploys.find_one(doc! { "_id": &orphan }).await?.context("no deploy")?;
-        Ok(row.get_str("reason") == Ok("service is gone") && row.get_datetime("finished_at").is_ok())
+        Ok(row.get_str("reason").is_ok_and(|reason| reason == "service is gone")
+            && row.get_datetime("finished_at").is_ok())
     })
     .await
 }
