@@ -4,7 +4,7 @@ use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use kontena_testkit::agent::{Agent, Settings, Token};
-use mongodb::bson::{DateTime, doc, oid::ObjectId};
+use mongodb::bson::{Bson, DateTime, doc, oid::ObjectId};
 use reqwest::Method;
 use serde_json::{Value, json};
 
@@ -49,17 +49,18 @@ async fn a_deploy_whose_agents_are_all_at_another_master_is_not_slow() -> Result
 async fn a_service_that_cannot_be_deployed_as_it_is_or_is_gone_blocks_nothing() -> Result<()> {
     let town = Town::new(1, 1).await?;
     let made = town.make("web", &json!({})).await?;
-    let linked = doc! { "alias": "gone", "linked_grid_service_id": ObjectId::new() };
     let services = town.world.collection("grid_services");
-    let links = |links: Vec<_>| doc! { "$set": { "grid_service_links": links } };
-    services.update_one(doc! { "name": "web" }, links(vec![linked])).await?;
+    let row = services.find_one(doc! { "name": "web" }).await?.context("no service")?;
+    let own = row.get_array("network_ids")?.clone();
+    let networks = |networks: Vec<Bson>| doc! { "$set": { "network_ids": networks } };
+    services.update_one(doc! { "name": "web" }, networks(vec![ObjectId::new().into()])).await?;
     let deploy = town.deploy_of(0, "web").await?;
     ensure!(
         deploy["state"] == "error"
             && deploy["reason"].as_str().is_some_and(|why| why.starts_with("service deploy aborted: ")),
         "{made:#} {deploy:#}"
     );
-    services.update_one(doc! { "name": "web" }, links(Vec::new())).await?;
+    services.update_one(doc! { "name": "web" }, networks(own)).await?;
     town.deploy("web").await?;
 
     // As an original master leaves it that was stopped while it removed a service.
@@ -70,7 +71,7 @@ async fn a_service_that_cannot_be_deployed_as_it_is_or_is_gone_blocks_nothing() 
     let orphan = deploys.insert_one(row).await?.inserted_id;
     town.eventually("the deploy of a service that is gone has ended", async |_| {
         let row = deploys.find_one(doc! { "_id": &orphan }).await?.context("no deploy")?;
-        Ok(row.get_str("reason").is_ok_and(|reason| reason == "service is gone")
+        Ok(row.get_str("reason").is_ok_and(|why| why == "service is gone")
             && row.get_datetime("finished_at").is_ok())
     })
     .await

@@ -123,6 +123,7 @@ async fn deploy(arguments: &Schedule, report: &mut Report) -> Result<()> {
         doc! { "state": "running", "desired_state": "running", "$expr": { "$eq": ["$rev", "$deploy_rev"] } };
     let running = grids.count("grid_service_instances", running).await?;
     report.violations("missing_instances", u64::try_from(services * instances)?.saturating_sub(running));
+    eprintln!("connections of agents that ended, by code: {:?}", fleet.record().closes());
     let faults = fleet.record().faults();
     for fault in faults.iter().take(5) {
         eprintln!("an agent: {fault}");
