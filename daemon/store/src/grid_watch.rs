@@ -8,7 +8,7 @@ use kontena_core::id::Id;
 use mongodb::bson::{Document, doc};
 use mongodb::change_stream::ChangeStream;
 
-use crate::claims::CLAIMS;
+use crate::claims::{CLAIMS, STACK_CLAIMS};
 use crate::client::Store;
 use crate::command::Failure;
 use crate::document::Read;
@@ -87,7 +87,7 @@ fn wanted() -> Vec<Document> {
         updated("grids", &["default_affinity"]),
         // A deploy of a service or a stack has ended.
         emptied(CLAIMS, "master"),
-        doc! { "ns.coll": CLAIMS, "operationType": "delete" },
+        emptied(STACK_CLAIMS, "master"),
         // An instance has lost its node.
         emptied(INSTANCES, "host_node_id"),
     ]

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use anyhow::{Context, Result, ensure};
 use kontena_testkit::agent::{Agent, Settings, Token};
 use mongodb::bson::oid::ObjectId;
-use mongodb::bson::{Document, doc};
+use mongodb::bson::{Bson, Document, doc};
 use reqwest::Method;
 use serde_json::{Value, json};
 use tokio::time::sleep;
@@ -36,16 +36,22 @@ impl Town {
         let found = self
             .eventually(&format!("{service} on {nodes:?}"), async |town| {
                 let placed: BTreeSet<String> = town.placed(service).await?.into_values().collect();
-                Ok(placed == wanted && town.is_idle(service).await?)
+                Ok(placed == wanted && town.is_settled(service).await?)
             })
             .await;
         let placed = self.placed(service).await?;
         found.with_context(|| format!("it is on {placed:?}; {}", self.world.masters[0].log_tail()))
     }
 
-    async fn is_idle(&self, service: &str) -> Result<bool> {
-        let open = doc! { "grid_service_id": self.id(service).await?, "finished_at": null };
-        Ok(self.world.collection("grid_service_deploys").count_documents(open).await? == 0)
+    /// Whether no deploy is open and no instance is without a node.
+    async fn is_settled(&self, service: &str) -> Result<bool> {
+        let id = self.id(service).await?;
+        let none = async |collection: &str, field: &str| -> Result<bool> {
+            let found = doc! { "grid_service_id": id, field: Bson::Null };
+            Ok(self.world.collection(collection).count_documents(found).await? == 0)
+        };
+        Ok(none("grid_service_deploys", "finished_at").await?
+            && none("grid_service_instances", "host_node_id").await?)
     }
 
     async fn set_node(&self, node: &str, change: &Value) -> Result<()> {
