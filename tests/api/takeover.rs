@@ -81,14 +81,35 @@ async fn taken_over(
     Ok((world, before))
 }
 
+/// Restores the recorded database as if its services had been deployed just now: otherwise the leader would at once do
+/// what their intervals want.
+async fn restore_deployed(database: &Database) -> Result<()> {
+    restore(database).await?;
+    let later = DateTime::from_millis(DateTime::now().timestamp_millis() + 86_400_000);
+    let deployed = doc! { "$set": { "deployed_at": later } };
+    database.collection::<Document>("grid_services").update_many(doc! {}, deployed).await?;
+    Ok(())
+}
+
 /// The recorded database with a master on it.
 pub(crate) async fn recorded() -> Result<World> {
-    Ok(taken_over(async |database| restore(database).await).await?.0)
+    Ok(taken_over(restore_deployed).await?.0)
+}
+
+/// Without what the leader's duties tell and note beside what was there.
+fn without_duties(mut rows: Vec<Document>) -> Vec<Document> {
+    rows.retain(|row| {
+        !row.get_str("type").is_ok_and(|kind| ["scheduler", "certificate:expiry"].contains(&kind))
+    });
+    for row in &mut rows {
+        row.remove("expiry_told_at");
+    }
+    rows
 }
 
 #[tokio::test]
 async fn a_database_of_the_original_is_used_as_it_stands() -> Result<()> {
-    let (world, before) = taken_over(async |database| restore(database).await).await?;
+    let (world, before) = taken_over(restore_deployed).await?;
     let get = |path: &str| world.ask(Request::new(Method::GET, path).token(ADMIN));
     let user = get("/v1/user").await?;
     assert_eq!((user.status, &user.json()["email"]), (StatusCode::OK, &json!("admin")), "{}", user.text);
@@ -133,7 +154,9 @@ async fn a_database_of_the_original_is_used_as_it_stands() -> Result<()> {
         let skipped =
             ["distributed_locks", "audit_logs", "authorization_requests", "containers", "host_nodes"]
                 .contains(&name.as_str());
-        assert!(skipped || after.get(name) == Some(rows), "{name} has changed");
+        let kept = after.get(name).cloned().map(without_duties);
+        let new = kept.iter().flatten().filter(|row| !rows.contains(row)).collect::<Vec<_>>();
+        assert!(skipped || kept.as_ref() == Some(rows), "{name} has changed: {new:?}");
     }
     assert_eq!(after["audit_logs"].len(), before["audit_logs"].len() + 6);
 
@@ -293,7 +316,7 @@ async fn every_variant_that_years_leave_behind_is_read_and_kept() -> Result<()> 
         "nobody was made administrator"
     );
     for name in ["users", "grids", "certificates", "volumes", "grid_domain_authorizations", "access_tokens"] {
-        assert_eq!(after[name], before[name], "{name}");
+        assert_eq!(without_duties(after[name].clone()), before[name], "{name}");
     }
     assert_eq!(after["roles"].len(), 3);
     Ok(())

@@ -342,7 +342,10 @@ async fn finished(world: &World, request: Request, recorded: &Received) -> Resul
         let open = body["finished_at"].is_null() && !(over && body["service_deploys"].is_array());
         // A stack goes little by little.
         let goes = recorded.status == 404 && request.path.contains("/v1/stacks/");
-        let waits = answer.status.is_success() && (is_awaited && open || goes);
+        // The leader may deploy a changed service once more, sooner than the original did.
+        let reported = request.path.ends_with("/instances") && !recorded.body.contains(UNREPORTED);
+        let unreported = reported && answer.text.contains(UNREPORTED);
+        let waits = answer.status.is_success() && (is_awaited && open || goes || unreported);
         if !waits || Instant::now() > deadline {
             return Ok(answer);
         }
@@ -351,6 +354,7 @@ async fn finished(world: &World, request: Request, recorded: &Received) -> Resul
 }
 
 const UNFINISHED: &str = "\"finished_at\":null";
+const UNREPORTED: &str = "\"rev\":null";
 
 /// What is told of stacks is judged elsewhere, and what a deploy shows while it is under way is a matter of luck.
 fn is_of_no_service(call: &Call) -> bool {

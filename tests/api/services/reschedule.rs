@@ -159,9 +159,11 @@ async fn services_follow_their_nodes_their_conditions_and_their_own_changes() ->
         "{told:#?}"
     );
 
-    // One that is deployed at intervals gets a new revision each time, and no storm.
+    // One that is deployed at intervals gets a new revision each time, and no storm. It may have had to move, too.
     let often = town.own_deploys("often").await?;
-    ensure!(often.iter().all(|row| row.get_str("rescheduled_for").is_ok_and(|why| why == "interval")));
+    let interval = |row: &&Document| row.get_str("rescheduled_for").is_ok_and(|why| why == "interval");
+    let intervals = often.iter().filter(interval).count();
+    ensure!(intervals > 0, "{often:#?}");
     let made: Vec<i64> = often
         .iter()
         .filter_map(|row| Some(row.get_datetime("created_at").ok()?.timestamp_millis()))
@@ -169,7 +171,7 @@ async fn services_follow_their_nodes_their_conditions_and_their_own_changes() ->
     ensure!(made.len() >= 2, "{made:?}");
     ensure!(made.windows(3).all(|three| three[2] - three[0] >= 20_000), "a storm: {made:?}");
     let service = town.ask(Method::GET, "/v1/services/main/null/often", &Value::Null).await?;
-    ensure!(service["revision"].as_u64() > Some(u64::try_from(made.len())?), "{service:#}");
+    ensure!(service["revision"].as_u64() > Some(u64::try_from(intervals)?), "{service:#}");
 
     // One that cannot be deployed is tried again, now and then.
     town.eventually("another try", async |town| Ok(!town.own_deploys("hopeless").await?.is_empty())).await?;
