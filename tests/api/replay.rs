@@ -174,7 +174,7 @@ async fn core_1(world: &World, story: &Story) -> Result<Agent> {
     let token = story.stands_for(ADMIN_TOKEN);
     let address = world.masters[0].url().trim_start_matches("http://").to_owned();
     let mut settings = Settings::new(vec![address], Token::Grid(GRID_TOKEN.to_owned()), 0);
-    settings.name = "core-1".to_owned();
+    settings.name = "core-1".into();
     settings.labels = vec!["zone=a".to_owned()];
     let agent = Agent::start(settings);
     status_of_core_1(world, &token, "online").await?;

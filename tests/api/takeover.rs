@@ -109,7 +109,21 @@ fn without_duties(mut rows: Vec<Document>) -> Vec<Document> {
 
 #[tokio::test]
 async fn a_database_of_the_original_is_used_as_it_stands() -> Result<()> {
-    let (world, before) = taken_over(restore_deployed).await?;
+    let restored = async |database: &Database| {
+        restore_deployed(database).await?;
+        // When the database was saved one instance was about to be made, which the leader would do now.
+        let one = async |collection: &str, name: &str| {
+            let found = database.collection::<Document>(collection).find_one(doc! { "name": name }).await?;
+            found.with_context(|| name.to_owned())?.get_object_id("_id").map_err(anyhow::Error::from)
+        };
+        let instance = doc! {
+            "grid_service_id": one("grid_services", "worker").await?, "instance_number": 1,
+            "host_node_id": one("host_nodes", "core-1").await?, "desired_state": "running", "state": "running",
+        };
+        database.collection::<Document>("grid_service_instances").insert_one(instance).await?;
+        Ok(())
+    };
+    let (world, before) = taken_over(restored).await?;
     let get = |path: &str| world.ask(Request::new(Method::GET, path).token(ADMIN));
     let user = get("/v1/user").await?;
     assert_eq!((user.status, &user.json()["email"]), (StatusCode::OK, &json!("admin")), "{}", user.text);

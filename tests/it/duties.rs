@@ -59,7 +59,7 @@ impl Pair {
         let relay = Relay::start(shared().await?.set(), number)?;
         let short = |name: &str, uri: String| {
             let mut settings = Settings::new(name, uri);
-            settings.configuration = "[election]\nlease_ttl = \"1s\"\n".to_owned();
+            settings.configuration = "[election]\nlease_ttl = \"1s\"\n".into();
             settings
         };
         let first = Master::start(short("first", relay.uri(&database.name))).await?;
@@ -185,13 +185,13 @@ impl Pair {
         let old = u64::try_from(fence.get_i64("term")?)?;
         ensure!(term.is_none_or(|term| term == old), "{duty}: another term");
         let session = fence.get_str("lsid").context("no session")?.to_owned();
-        let begun = self.seen.len();
+        let caught_at = self.seen.len();
         match end {
             End::Paused => self.first.pause()?,
             End::Killed => self.first.kill()?,
         }
         acting(&[&self.second], old + 1).await?;
-        self.done(row, &id, begun).await?;
+        self.done(row, &id, caught_at).await?;
         self.relay.heal();
         match end {
             End::Paused => self.first.resume()?,
@@ -200,7 +200,7 @@ impl Pair {
         self.watch(QUIET).await?;
         self.catch_up().await?;
         let stale: Vec<&Change> =
-            self.seen.iter().skip(begun).filter(|change| is_session(change, &session)).collect();
+            self.seen.iter().skip(caught_at).filter(|change| is_session(change, &session)).collect();
         ensure!(stale.is_empty(), "{duty}: effects of term {old} after its end: {stale:#?}");
         ensure!(self.first.acting_term().await != Some(old), "{duty}: it still acts");
         let times = self.times(row, &id, begin);

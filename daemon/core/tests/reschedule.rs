@@ -112,7 +112,7 @@ fn a_stack_that_is_deployed_holds_its_services_back_for_half_an_hour() {
     let facts = Facts { stack_deploy: Some(secs(60)), outdated: Some(secs(60)), ..settled() };
     let judged = judge(&grid(vec![node(1)], &[1]), &service(1), &facts);
     assert_eq!(judged.verdict, Verdict::Leave(Rest::StackDeploying));
-    assert_eq!(judged.again, Some(STACK_DEPLOY - secs(60) + MILLI));
+    assert_eq!(judged.again, Some(STACK_DEPLOY.saturating_sub(secs(60)) + MILLI));
 }
 
 #[test]
@@ -139,7 +139,7 @@ fn a_lost_node_keeps_its_instances_for_the_grace_of_the_strategy() {
         let wanted = if strategy == Strategy::Daemon { 1 } else { 2 };
         let web = Service { strategy, ..service(wanted) };
         let lost = |away| grid(vec![node(1), Node { away: Some(away), ..node(2) }], &[1, 2]);
-        let judged = judge(&lost(secs(grace) - secs(1)), &web, &settled());
+        let judged = judge(&lost(secs(grace - 1)), &web, &settled());
         assert_eq!(judged.verdict, Verdict::Leave(Rest::InPlace), "{strategy:?}");
         assert_eq!(judged.again, Some(secs(1) + MILLI), "{strategy:?}");
         let over = judge(&lost(secs(grace)), &web, &settled());

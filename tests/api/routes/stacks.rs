@@ -148,7 +148,7 @@ fn changed(scene: &Scene) -> Vec<Route> {
     let by = By(scene);
     let path = "/v1/stacks/main/pair";
     let update = |more: Value| by.put(path, &definition(&more));
-    let patch = |body: Value| by.at(Method::PATCH, path).json(&body);
+    let labelled = |body: Value| by.at(Method::PATCH, path).json(&body);
     let null = json!({ "stack": "Cannot update null stack" });
     let alone = json!({ "services": [{ "name": "front", "image": "redis:3.0", "stateful": false }] });
     let linked = "Cannot delete service that is linked to another service (front)";
@@ -165,19 +165,19 @@ fn changed(scene: &Scene) -> Vec<Route> {
         let told = if replaced && ordered { with_leaving(fault, linked) } else { fault };
         update_route = update_route.invalid(update(more), &told);
     }
-    let labels = patch(json!({ "labels": ["a=b"] }));
+    let labels = labelled(json!({ "labels": ["a=b"] }));
     vec![
         of_stack(update_route, scene, &update(json!({ "version": "2" }))),
         of_stack(
             Route::new("PATCH", "/v1/stacks/:grid/:stack")
                 .good(labels.clone(), 200)
-                .good(patch(json!({ "labels": [] })), 200)
+                .good(labelled(json!({ "labels": [] })), 200)
                 .invalid(
-                    patch(json!({ "labels": ["a=b", "!!"] })),
+                    labelled(json!({ "labels": ["a=b", "!!"] })),
                     &json!({ "labels": [null, "Labels[1] isn't in the right format"] }),
                 )
                 .invalid(by.at(Method::PATCH, "/v1/stacks/main/null").json(&json!({})), &null)
-                .takes_json(&patch(json!({}))),
+                .takes_json(&labelled(json!({}))),
             scene,
             &labels,
         ),

@@ -218,7 +218,7 @@ async fn a_new_leader_finds_what_the_last_one_did_not_see() -> Result<()> {
     let mut town = Town::new(2, 3).await?;
     town.make("web", &json!({ "instances": 3 })).await?;
     town.deploy("web").await?;
-    let leader = if town.world.masters[0].acting_term().await.is_some() { 0 } else { 1 };
+    let leader = usize::from(town.world.masters[0].acting_term().await.is_none());
     town.world.masters[leader].kill()?;
     let began = Instant::now();
     // While nobody leads.

@@ -136,6 +136,26 @@ fn revisions(stack: &Value) -> Vec<(String, i64, i64)> {
     services.iter().map(revision).collect()
 }
 
+/// As `stack install` does: children first.
+async fn make_a_family(town: &Town) -> Result<()> {
+    let mut child = stack("shop-kid", "1.0", &[service("only", &["shop/db"])]);
+    child["parent"] = json!({ "name": "parent" });
+    let made = town.install(&child).await?;
+    ensure!(made["parent"] == json!({ "id": null, "name": "parent" }), "{made:#}");
+    let parent = town.install(&stack("parent", "1.0", &[service("main", &[])])).await?;
+    ensure!(parent["children"] == json!([{ "id": "main/shop-kid", "name": "shop-kid" }]), "{parent:#}");
+    let listed = town.ask(Method::GET, "/v1/grids/main/stacks", &Value::Null).await?;
+    let names: Vec<&str> = listed["stacks"]
+        .as_array()
+        .context("no list")?
+        .iter()
+        .filter_map(|one| one["name"].as_str())
+        .collect();
+    ensure!(names == ["shop", "shop-kid", "parent"], "{names:?}");
+    ensure!(listed["stacks"][1]["parent"] == json!({ "id": "main/parent", "name": "parent" }), "{listed:#}");
+    Ok(())
+}
+
 #[tokio::test]
 async fn a_stack_of_linked_services_is_installed_upgraded_stopped_and_removed() -> Result<()> {
     let town = Town::new(1, 2).await?;
@@ -222,22 +242,7 @@ async fn a_stack_of_linked_services_is_installed_upgraded_stopped_and_removed() 
     town.ask(Method::POST, "/v1/stacks/main/shop/stop", &json!({})).await?;
     ensure!(town.stack("shop").await?["state"] == "stopped");
 
-    // A family, as `stack install` makes it: children first.
-    let mut child = stack("shop-kid", "1.0", &[service("only", &["shop/db"])]);
-    child["parent"] = json!({ "name": "parent" });
-    let made = town.install(&child).await?;
-    ensure!(made["parent"] == json!({ "id": null, "name": "parent" }), "{made:#}");
-    let parent = town.install(&stack("parent", "1.0", &[service("main", &[])])).await?;
-    ensure!(parent["children"] == json!([{ "id": "main/shop-kid", "name": "shop-kid" }]), "{parent:#}");
-    let listed = town.ask(Method::GET, "/v1/grids/main/stacks", &Value::Null).await?;
-    let names: Vec<&str> = listed["stacks"]
-        .as_array()
-        .context("no list")?
-        .iter()
-        .filter_map(|one| one["name"].as_str())
-        .collect();
-    ensure!(names == ["shop", "shop-kid", "parent"], "{names:?}");
-    ensure!(listed["stacks"][1]["parent"] == json!({ "id": "main/parent", "name": "parent" }), "{listed:#}");
+    make_a_family(&town).await?;
 
     // What others link to stays, the last to go is what all linked to.
     let refused = town.answer(Method::DELETE, "/v1/stacks/main/shop", &json!({})).await?;
