@@ -92,6 +92,7 @@ pub(crate) async fn run(arguments: Chaos) -> Result<Report> {
     report.sample("failed_writes", count(found.failed)?);
     report.sample("failed_stack_deploys", count(fates.failed_deploys)?);
     report.violations("lost_writes", found.lost);
+    report.violations("stale_reads", found.stale);
     report.violations("refused_calls", found.refused + fates.refused);
     report.violations("unfinished_orders", fates.unfinished);
     report.violations("stuck_deploys", u64::try_from(wrong.stuck.len())?);
@@ -102,6 +103,10 @@ pub(crate) async fn run(arguments: Chaos) -> Result<Report> {
         eprintln!("an agent: {fault}");
     }
     report.violations("agent_faults", u64::try_from(faults.len())?);
+    if !report.is_clean() {
+        let kept = world.rig.keep_logs(&format!("kontena-chaos-{seed}"))?;
+        eprintln!("the masters' logs are kept in {}", kept.display());
+    }
     world.agents.clear();
     world.rig.conclude(&mut report).await?;
     Ok(report)

@@ -130,21 +130,22 @@ fn text(row: &Document, key: &str) -> String {
     row.get_str(key).unwrap_or_default().to_owned()
 }
 
-/// All services that should be, with how many instances.
-fn should(wanted: &BTreeMap<Item, Wanted>, per_grid: &BTreeMap<String, u32>) -> BTreeMap<Path, u32> {
+/// All services that should be, with how many instances; none of a service that is stopped.
+fn should(wanted: &BTreeMap<Item, Wanted>, per_grid: &BTreeMap<String, u32>) -> BTreeMap<Path, Option<u32>> {
     let mut should = BTreeMap::new();
     for (Item { grid, name }, wanted) in wanted {
         let grid = format!("grid-{}", grid + 1);
         let mut single = |count| should.insert((grid.clone(), "null".to_owned(), name.clone()), count);
         match wanted {
-            Wanted::Instances(count) => drop(single(*count)),
-            Wanted::Everywhere => drop(single(per_grid.get(&grid).copied().unwrap_or(0))),
+            Wanted::Instances(count) => drop(single(Some(*count))),
+            Wanted::Everywhere => drop(single(Some(per_grid.get(&grid).copied().unwrap_or(0)))),
+            Wanted::Stopped => drop(single(None)),
             Wanted::Version(version) => {
                 for (service, count, _) in services_of(*version) {
-                    should.insert((grid.clone(), name.clone(), service.to_owned()), count);
+                    should.insert((grid.clone(), name.clone(), service.to_owned()), Some(count));
                 }
             }
-            Wanted::Nothing => {}
+            Wanted::Used | Wanted::Nothing => {}
         }
     }
     should
@@ -190,7 +191,7 @@ fn truth(world: &World) -> Truth {
 fn check_instances(
     path: &Path,
     id: &str,
-    count: u32,
+    count: Option<u32>,
     rows: &[&Document],
     (truth, node_ids): (&Truth, &BTreeMap<ObjectId, String>),
     wrong: &mut Wrong,
@@ -200,9 +201,10 @@ fn check_instances(
         .filter(|((service, _), _)| service == id)
         .map(|((_, number), at)| (*number, at))
         .collect();
-    if usize::try_from(count) != Ok(running.len()) {
+    let is_count = |found: usize| u32::try_from(found).is_ok_and(|found| found == count.unwrap_or(0));
+    if !is_count(running.len()) {
         let runs: Vec<_> = running.keys().collect();
-        wrong.diverged.push(format!("{path:?}: {count} instances should run and {runs:?} do"));
+        wrong.diverged.push(format!("{path:?}: {} instances should run and {runs:?} do", count.unwrap_or(0)));
     }
     for (number, at) in running.iter().filter(|(_, at)| at.len() > 1) {
         wrong.doubled.push(format!("{path:?}: instance {number} runs on {at:?}"));
@@ -218,8 +220,12 @@ fn check_instances(
             wrong.doubled.push(format!("{path:?}: instance {number} has two rows"));
         }
         let there = node.zip(running.get(&number)).is_some_and(|(node, at)| at.contains(node));
-        if !there || state != "running" || desired != "running" || text(row, "rev") != text(row, "deploy_rev")
-        {
+        let told = text(row, "rev") == text(row, "deploy_rev");
+        let right = match count {
+            Some(_) => there && state == "running" && desired == "running" && told,
+            None => state != "running" && desired == "stopped",
+        };
+        if !right {
             wrong.diverged.push(format!(
                 "{path:?}: instance {number} is {state} and should be {desired} on {node:?}, and runs on {:?}; \
                  reported {}, deployed {}",
@@ -229,8 +235,10 @@ fn check_instances(
             ));
         }
     }
-    if usize::try_from(count) != Ok(rows.len()) {
-        wrong.diverged.push(format!("{path:?}: {count} instances should have a row and {} have", rows.len()));
+    if count.is_some() && !is_count(rows.len()) {
+        wrong
+            .diverged
+            .push(format!("{path:?}: {count:?} instances should have a row and {} have", rows.len()));
     }
 }
 
@@ -255,4 +263,69 @@ async fn open_deploys(
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SERVICE: &str = "0102030405060708090a0b0c";
+
+    fn row(node: ObjectId, number: i64, state: &str) -> Document {
+        doc! {
+            "instance_number": number, "host_node_id": node, "state": state, "desired_state": "running",
+            "rev": "r1", "deploy_rev": "r1",
+        }
+    }
+
+    /// What is wrong with a service of two instances: counts of what is doubled and what diverged.
+    fn judged(rows: &[Document], runs: &[(i64, &[&str])], nodes: &[(ObjectId, &str)]) -> (usize, usize) {
+        let node_ids = nodes.iter().map(|(id, name)| (*id, (*name).to_owned())).collect();
+        let runs = runs.iter().map(|(number, at)| {
+            ((SERVICE.to_owned(), *number), at.iter().map(|node| (*node).to_owned()).collect())
+        });
+        let path = ("grid-1".to_owned(), "null".to_owned(), "web".to_owned());
+        let mut wrong = Wrong::default();
+        let rows: Vec<&Document> = rows.iter().collect();
+        check_instances(&path, SERVICE, Some(2), &rows, (&runs.collect(), &node_ids), &mut wrong);
+        (wrong.doubled.len(), wrong.diverged.len())
+    }
+
+    #[test]
+    fn what_is_doubled_lost_elsewhere_or_not_told_is_found() {
+        let (one, two) = (ObjectId::from_bytes([1; 12]), ObjectId::from_bytes([2; 12]));
+        let nodes = [(one, "a"), (two, "b")];
+        let rows = [row(one, 1, "running"), row(two, 2, "running")];
+        assert_eq!(judged(&rows, &[(1, &["a"]), (2, &["b"])], &nodes), (0, 0));
+        assert_eq!(judged(&rows, &[(1, &["a", "b"]), (2, &["b"])], &nodes), (1, 0), "doubled");
+        assert_ne!(judged(&rows, &[(1, &["a"])], &nodes), (0, 0), "lost");
+        assert_ne!(judged(&rows, &[(1, &["b"]), (2, &["b"])], &nodes), (0, 0), "elsewhere");
+        assert_ne!(judged(&rows[..1], &[(1, &["a"]), (2, &["b"])], &nodes), (0, 0), "without a row");
+        let told = [row(one, 1, "running"), row(two, 2, "stopped")];
+        assert_ne!(judged(&told, &[(1, &["a"]), (2, &["b"])], &nodes), (0, 0), "told otherwise");
+        let twice = [row(one, 1, "running"), row(two, 1, "running"), row(two, 2, "running")];
+        assert_eq!(judged(&twice, &[(1, &["a", "b"]), (2, &["b"])], &nodes).0, 2, "two rows");
+    }
+
+    #[test]
+    fn what_is_wanted_of_a_stack_is_wanted_of_its_services() {
+        let item = |name: &str| Item { grid: 1, name: name.to_owned() };
+        let wanted = BTreeMap::from([
+            (item("shop-1"), Wanted::Version(2)),
+            (item("web-1"), Wanted::Everywhere),
+            (item("web-2"), Wanted::Nothing),
+        ]);
+        let should = should(&wanted, &BTreeMap::from([("grid-2".to_owned(), 5)]));
+        let counts: Vec<(&str, &str, Option<u32>)> =
+            should.iter().map(|((_, stack, name), count)| (stack.as_str(), name.as_str(), *count)).collect();
+        assert_eq!(
+            counts,
+            [
+                ("null", "web-1", Some(5)),
+                ("shop-1", "api", Some(1)),
+                ("shop-1", "db", Some(1)),
+                ("shop-1", "worker", Some(3))
+            ]
+        );
+    }
 }

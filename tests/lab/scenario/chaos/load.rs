@@ -35,8 +35,31 @@ struct Memory {
     /// Values of it of which nothing was heard: each may have taken effect at any time since.
     unknown: BTreeSet<u64>,
     refused: Vec<String>,
+    /// Reads through another master that did not show what was acknowledged before.
+    stale: u64,
     writes: u64,
     failures: u64,
+}
+
+impl Memory {
+    /// Whether the changed secret may have this value.
+    fn explains(&self, secret: &Value) -> bool {
+        let value = secret["value"].as_str().and_then(|value| value.parse::<u64>().ok());
+        value.is_some_and(|value| Some(value) == self.last || self.unknown.contains(&value))
+    }
+
+    /// Asks another master at once for what one acknowledged. It may be in trouble; if it answers, it knows.
+    async fn read_back(&mut self, clients: &Clients, master: usize, path: &str, changed: bool) {
+        let Ok((status, secret)) = clients.one(master, Method::GET, path, &Value::Null).await else { return };
+        let stale = match status {
+            StatusCode::OK => changed && !self.explains(&secret),
+            status => !status.is_server_error(),
+        };
+        if stale {
+            eprintln!("stale: {path}: {status} {secret}, and {:?} was acknowledged last", self.last);
+            self.stale += 1;
+        }
+    }
 }
 
 /// What was found of the load.
@@ -45,6 +68,8 @@ pub(super) struct Found {
     pub(super) failed: u64,
     /// Acknowledged writes that are not there.
     pub(super) lost: u64,
+    /// Reads through another master that did not show what was acknowledged before.
+    pub(super) stale: u64,
     /// Answers that no write may get.
     pub(super) refused: u64,
 }
@@ -76,10 +101,11 @@ impl Load {
                 secrets.iter().filter_map(|secret| Some((secret["name"].as_str()?.to_owned(), grid))),
             );
         }
-        let mut found = Found { acknowledged: 0, failed: 0, lost: 0, refused: 0 };
+        let mut found = Found { acknowledged: 0, failed: 0, lost: 0, stale: 0, refused: 0 };
         for memory in memories {
             found.acknowledged += memory.writes;
             found.failed += memory.failures;
+            found.stale += memory.stale;
             found.refused += u64::try_from(memory.refused.len())?;
             for refusal in memory.refused.iter().take(3) {
                 eprintln!("a write was refused: {refusal}");
@@ -103,10 +129,10 @@ impl Load {
         let path = format!("/v1/secrets/grid-{grid}/{}", memory.register);
         let (status, secret) = self.clients.any(Method::GET, &path, &Value::Null).await?;
         ensure!(status == StatusCode::OK, "{path}: {status}");
-        let value = secret["value"].as_str().and_then(|value| value.parse::<u64>().ok());
-        let kept = value.is_some_and(|value| value == last || memory.unknown.contains(&value));
+        let kept = memory.explains(&secret);
         if !kept {
-            eprintln!("lost: {} is {value:?}, and {last} was acknowledged last", memory.register);
+            let value = &secret["value"];
+            eprintln!("lost: {} is {value}, and {last} was acknowledged last", memory.register);
         }
         Ok(kept)
     }
@@ -138,8 +164,10 @@ async fn write(clients: Arc<Clients>, number: usize, stop: CancellationToken) ->
                     memory.unknown.remove(&turn);
                     memory.last = Some(turn);
                 } else {
-                    memory.made.insert(name);
+                    memory.made.insert(name.clone());
                 }
+                let other = (master + 1) % clients.masters();
+                memory.read_back(&clients, other, &format!("/v1/secrets/grid-{grid}/{name}"), changes).await;
             }
             Ok((status, answer)) if !status.is_server_error() => {
                 memory.refused.push(format!("{name}: {status} {answer}"));

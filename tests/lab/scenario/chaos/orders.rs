@@ -30,6 +30,10 @@ pub(super) enum Wanted {
     Everywhere,
     /// A stack of this version.
     Version(u32),
+    /// A service that is there and does not run.
+    Stopped,
+    /// A node that is used.
+    Used,
     /// Nothing is left of it.
     Nothing,
 }
@@ -39,6 +43,8 @@ pub(super) enum Wanted {
 pub(super) struct Fate {
     pub(super) item: Item,
     pub(super) wanted: Wanted,
+    /// What was wanted of a service before it was stopped.
+    before: Wanted,
     /// What became of some try is not known, so that it may have taken effect after a later order.
     uncertain: bool,
     /// An answer that no order may get.
@@ -77,7 +83,13 @@ impl Orders {
             let carrier = Carrier {
                 clients: Arc::clone(&self.clients),
                 failed_deploys: Arc::clone(&self.failed_deploys),
-                fate: Fate { item, wanted: Wanted::Nothing, uncertain: false, refusal: None },
+                fate: Fate {
+                    item,
+                    wanted: Wanted::Nothing,
+                    before: Wanted::Nothing,
+                    uncertain: false,
+                    refusal: None,
+                },
             };
             self.carrying.spawn(carrier.carry(wishes));
             sender
@@ -139,17 +151,21 @@ impl Carrier {
 
     /// Orders once more what was ordered last.
     async fn settle(mut self) -> Fate {
-        let wish = match self.fate.wanted {
-            Wanted::Instances(instances) => Some(Wish::Scale { instances }),
-            Wanted::Everywhere => None,
-            Wanted::Version(version) => Some(Wish::Upgrade { version }),
-            Wanted::Nothing if self.fate.item.name.starts_with("shop") => Some(Wish::RemoveStack),
-            Wanted::Nothing => Some(Wish::Remove),
+        let start = Some(Wish::Start);
+        let wishes = match self.fate.wanted {
+            Wanted::Instances(instances) => [start, Some(Wish::Scale { instances })],
+            Wanted::Everywhere => [start, None],
+            Wanted::Stopped => [Some(Wish::Stop), None],
+            Wanted::Version(version) => [Some(Wish::Upgrade { version }), None],
+            Wanted::Used => [Some(Wish::Activate), None],
+            Wanted::Nothing if self.fate.item.name.starts_with("shop") => [Some(Wish::RemoveStack), None],
+            Wanted::Nothing => [Some(Wish::Remove), None],
         };
-        if let Some(wish) = wish
-            && let Err(error) = self.obey(wish).await
-        {
-            self.fate.refusal = Some(format!("{}, {wish:?} once more: {error:#}", self.fate.item));
+        self.fate.before = self.fate.wanted;
+        for wish in wishes.into_iter().flatten() {
+            if let Err(error) = self.obey(wish).await {
+                self.fate.refusal = Some(format!("{}, {wish:?} once more: {error:#}", self.fate.item));
+            }
         }
         self.fate
     }
@@ -179,6 +195,20 @@ impl Carrier {
                 let body = json!({ "image": format!("busybox:{version}") });
                 self.order(Method::PUT, &service, &body).await?;
                 self.order(Method::POST, &format!("{service}/deploy"), &json!({})).await?;
+            }
+            Wish::Stop => {
+                self.order(Method::POST, &format!("{service}/stop"), &json!({})).await?;
+                (self.fate.before, self.fate.wanted) = (self.fate.wanted, Wanted::Stopped);
+            }
+            Wish::Start => {
+                self.order(Method::POST, &format!("{service}/start"), &json!({})).await?;
+                self.fate.wanted = self.fate.before;
+            }
+            Wish::Drain | Wish::Activate => {
+                let availability = if wish == Wish::Drain { "drain" } else { "active" };
+                let body = json!({ "availability": availability });
+                self.order(Method::PUT, &format!("/v1/nodes/{grid}/{name}"), &body).await?;
+                self.fate.wanted = Wanted::Used;
             }
             Wish::Remove => {
                 self.order(Method::DELETE, &service, &Value::Null).await?;

@@ -77,7 +77,7 @@ pub(super) enum Blow {
     Cut,
 }
 
-/// A service or a stack, in the grid of this place.
+/// A service, a stack or a node, in the grid of this place.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Item {
     pub(super) grid: usize,
@@ -100,6 +100,10 @@ pub(super) enum Wish {
     Scale { instances: u32 },
     /// Another image, deployed.
     Update { version: u32 },
+    /// It runs no more, and keeps what it has.
+    Stop,
+    /// It runs again.
+    Start,
     /// The service is no more.
     Remove,
     /// A new stack, deployed.
@@ -108,6 +112,10 @@ pub(super) enum Wish {
     Upgrade { version: u32 },
     /// The stack is no more.
     RemoveStack,
+    /// A node is to be left by all services.
+    Drain,
+    /// It is used again.
+    Activate,
 }
 
 /// The plan of a seed for so long, with so many agents at the beginning.
@@ -117,6 +125,7 @@ pub(super) fn plan(seed: u64, length: Duration, agents: usize) -> Vec<Event> {
     events.extend(database(&mut dice(2), length));
     events.extend(hosts(&mut dice(3), length, agents));
     events.extend(orders(&mut dice(4), length));
+    events.extend(drains(&mut dice(5), length, agents));
     events.sort_by_key(|event| event.at);
     events
 }
@@ -136,10 +145,10 @@ fn masters(dice: &mut StdRng, length: Duration) -> Vec<Event> {
         let mut over = at;
         for (number, later) in [(0, 0), (1, 3000)].into_iter().take(1 + usize::from(second)) {
             let whom = if leader { Whom::Leader } else { Whom::Place((first + number) % MASTERS) };
-            let blow = match dice.random_range(0..5) {
-                0 | 1 => Blow::Kill,
-                2 => Blow::Lose,
-                3 => Blow::Pause,
+            let blow = match dice.random_range(0..6) {
+                0 => Blow::Kill,
+                1 => Blow::Lose,
+                2 | 3 => Blow::Pause,
                 _ => Blow::Cut,
             };
             let begins = (at + span(dice, 0, later + 1)).min(length);
@@ -148,7 +157,7 @@ fn masters(dice: &mut StdRng, length: Duration) -> Vec<Event> {
             events.push(Event { at: ends, deed: Deed::Heal { fault } });
             (fault, over) = (fault + 1, over.max(ends));
         }
-        at = over + span(dice, 500, 6000);
+        at = over + span(dice, 200, 3000);
     }
     events
 }
@@ -165,7 +174,7 @@ fn database(dice: &mut StdRng, length: Duration) -> Vec<Event> {
         } else {
             events.push(Event { at, deed: Deed::StepDown });
         }
-        at += span(dice, 6000, 18_000);
+        at += span(dice, 4000, 14_000);
     }
     events
 }
@@ -197,19 +206,19 @@ fn hosts(dice: &mut StdRng, length: Duration, agents: usize) -> Vec<Event> {
                 *until = ends;
             }
         }
-        at += span(dice, 500, 4000);
+        at += span(dice, 300, 3000);
     }
     events
 }
 
 fn orders(dice: &mut StdRng, length: Duration) -> Vec<Event> {
     let mut events = Vec::new();
-    let mut services: Vec<Item> = Vec::new();
+    let (mut services, mut stopped): (Vec<Item>, Vec<Item>) = (Vec::new(), Vec::new());
     let mut stacks: BTreeMap<Item, u32> = BTreeMap::new();
     let (mut at, mut number) = (Duration::ZERO, 0);
     while at < length {
         number += 1;
-        let kind = dice.random_range(0..20);
+        let kind = dice.random_range(0..24);
         let grid = dice.random_range(0..GRIDS);
         let instances = dice.random_range(1..=4);
         let chosen = dice.random_range(0..services.len().max(1));
@@ -233,6 +242,14 @@ fn orders(dice: &mut StdRng, length: Duration) -> Vec<Event> {
                 services.swap_remove(chosen);
                 Some(Order { item, wish: Wish::Remove })
             }
+            (20..=21, Some(item), _) => {
+                stopped.push(services.swap_remove(chosen));
+                Some(Order { item, wish: Wish::Stop })
+            }
+            (22..=23, ..) => stopped.pop().map(|item| {
+                services.push(item.clone());
+                Order { item, wish: Wish::Start }
+            }),
             (16..=18, _, Some(item)) => stacks.get_mut(&item).map(|version| {
                 *version += 1;
                 Order { item: item.clone(), wish: Wish::Upgrade { version: *version } }
@@ -244,13 +261,28 @@ fn orders(dice: &mut StdRng, length: Duration) -> Vec<Event> {
             _ => None,
         };
         events.extend(order.map(|order| Event { at, deed: Deed::Order(order) }));
-        at += span(dice, 200, 1800);
+        at += span(dice, 100, 1400);
     }
     // A daemon is scaled by its grid.
     let daemons: Vec<Item> = events.iter().filter_map(daemon).collect();
     events.retain(|event| {
         !matches!(&event.deed, Deed::Order(Order { item, wish: Wish::Scale { .. } }) if daemons.contains(item))
     });
+    events
+}
+
+/// One node at a time, as when hosts are maintained one after the other.
+fn drains(dice: &mut StdRng, length: Duration, agents: usize) -> Vec<Event> {
+    let mut events = Vec::new();
+    let mut at = QUIET;
+    while at < length {
+        let agent = dice.random_range(0..agents.max(1));
+        let item = Item { grid: agent % GRIDS, name: format!("node-{agent}") };
+        let ends = (at + span(dice, 1000, 15_000)).min(length);
+        events.push(Event { at, deed: Deed::Order(Order { item: item.clone(), wish: Wish::Drain }) });
+        events.push(Event { at: ends, deed: Deed::Order(Order { item, wish: Wish::Activate }) });
+        at = ends + span(dice, 1000, 8000);
+    }
     events
 }
 
@@ -288,10 +320,14 @@ impl fmt::Display for Order {
             }
             Wish::Scale { instances } => write!(f, "{item} is scaled to {instances}"),
             Wish::Update { version } => write!(f, "{item} is updated to version {version}"),
+            Wish::Stop => write!(f, "{item} is stopped"),
+            Wish::Start => write!(f, "{item} is started"),
             Wish::Remove => write!(f, "{item} is removed"),
             Wish::Install { version } => write!(f, "the stack {item} is installed (version {version})"),
             Wish::Upgrade { version } => write!(f, "the stack {item} is upgraded to version {version}"),
             Wish::RemoveStack => write!(f, "the stack {item} is removed"),
+            Wish::Drain => write!(f, "{item} is drained"),
+            Wish::Activate => write!(f, "{item} is used again"),
         }
     }
 }
@@ -362,6 +398,7 @@ mod tests {
                         assert!(!there.contains(&item), "seed {seed}: {item} twice");
                         there.push(item);
                     }
+                    Wish::Drain | Wish::Activate => {}
                     Wish::Remove | Wish::RemoveStack => {
                         assert!(there.contains(&item), "seed {seed}: {item}");
                         there.retain(|other| *other != item);
