@@ -75,6 +75,10 @@ pub(super) enum Blow {
     Pause,
     /// It cannot reach the database.
     Cut,
+    /// What it sends to the database, and gets from it, takes so many milliseconds longer.
+    Slow(u64),
+    /// SIGTERM, as for an upgrade.
+    Stop,
 }
 
 /// A service, a stack or a node, in the grid of this place.
@@ -145,10 +149,13 @@ fn masters(dice: &mut StdRng, length: Duration) -> Vec<Event> {
         let mut over = at;
         for (number, later) in [(0, 0), (1, 3000)].into_iter().take(1 + usize::from(second)) {
             let whom = if leader { Whom::Leader } else { Whom::Place((first + number) % MASTERS) };
-            let blow = match dice.random_range(0..6) {
+            let delay = dice.random_range(5..150);
+            let blow = match dice.random_range(0..8) {
                 0 => Blow::Kill,
                 1 => Blow::Lose,
                 2 | 3 => Blow::Pause,
+                4 => Blow::Slow(delay),
+                5 => Blow::Stop,
                 _ => Blow::Cut,
             };
             let begins = (at + span(dice, 0, later + 1)).min(length);

@@ -11,6 +11,9 @@ use super::plan::{BARRED_SECONDS, Blow, Deed, GRIDS, Whom};
 use crate::grids::Grids;
 use crate::rig::{PATIENCE, Rig};
 
+/// How long a master may take to stop: it sends its agents elsewhere, and the database may be away.
+const STOP_WITHIN: Duration = Duration::from_secs(60);
+
 /// Everything that runs.
 pub(super) struct World {
     pub(super) rig: Rig,
@@ -148,6 +151,15 @@ impl World {
         let place = self.rig.places.get_mut(index).context("no such master")?;
         let name = place.master.name().to_owned();
         let what = match blow {
+            Blow::Stop => {
+                place.master.stop(STOP_WITHIN).await?;
+                place.kill()?;
+                "is stopped"
+            }
+            Blow::Slow(delay) => {
+                place.relay.as_ref().context("no relay")?.delay(Duration::from_millis(delay));
+                "is slow to reach the database"
+            }
             Blow::Kill => {
                 place.kill()?;
                 // The database may be away too; then the ttl decides.
@@ -176,7 +188,11 @@ impl World {
         let (index, blow) = self.struck.remove(&fault).context("no such fault")?;
         let place = self.rig.places.get_mut(index).context("no such master")?;
         let what = match blow {
-            Blow::Kill | Blow::Lose => {
+            Blow::Slow(_) => {
+                place.relay.as_ref().context("no relay")?.delay(Duration::ZERO);
+                "is as quick as it was"
+            }
+            Blow::Kill | Blow::Lose | Blow::Stop => {
                 place.master.launch().await?;
                 "is started again"
             }
