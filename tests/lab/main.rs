@@ -55,6 +55,8 @@ enum Scenario {
     Misbehaviour(scenario::misbehaviour::Misbehaviour),
     /// Ask a master what command lines ask, while another one changes it.
     Api(scenario::api::Api),
+    /// Everything breaks at random, under load: is all as it was wanted when it is calm again?
+    Chaos(scenario::chaos::Chaos),
     /// Place and deploy many services: how fast, and what does it cost the database?
     Schedule(scenario::schedule::Schedule),
     /// Watch masters that have nothing to do: memory, processor, commands to the database.
@@ -77,6 +79,7 @@ async fn main() -> ExitCode {
         Scenario::Bus(bus) => scenario::bus::run(bus).await.map(Some),
         Scenario::Misbehaviour(arguments) => scenario::misbehaviour::run(arguments).await.map(Some),
         Scenario::Api(api) => scenario::api::run(api).await.map(Some),
+        Scenario::Chaos(chaos) => scenario::chaos::run(chaos).await.map(Some),
         Scenario::Schedule(schedule) => scenario::schedule::run(schedule).await.map(Some),
         Scenario::Idle(idle) => scenario::idle::run(idle).await.map(Some),
     };

@@ -1,5 +1,6 @@
 //! A replica set, masters on it, and a judge: what every measuring scenario works with.
 
+use std::path::PathBuf;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
@@ -160,6 +161,17 @@ impl Rig {
             return seen.with_context(|| logs.join("\n--\n"));
         };
         Ok(latest)
+    }
+
+    /// Copies the masters' logs to a directory of this name that outlives the run.
+    pub(crate) fn keep_logs(&self, name: &str) -> Result<PathBuf> {
+        let directory = std::env::temp_dir().join(name);
+        std::fs::create_dir_all(&directory)?;
+        for place in &self.places {
+            let copy = directory.join(format!("{}.log", place.master.name()));
+            std::fs::copy(place.master.log_file(), copy)?;
+        }
+        Ok(directory)
     }
 
     /// Stops everything, then adds to the report which promises were broken.

@@ -3,6 +3,7 @@
 pub(crate) mod agents;
 pub(crate) mod api;
 pub(crate) mod bus;
+pub(crate) mod chaos;
 pub(crate) mod demo;
 pub(crate) mod failover;
 pub(crate) mod handover;

@@ -218,8 +218,9 @@ fn every_kind_of_event_is_explained_in_the_catalog() {
 
 /// Tests that a page names as `file: function`.
 #[test]
-fn the_tests_that_stand_for_pains_of_the_original_exist() {
-    let page = fs::read_to_string(root().join("tests/PAINS.md")).unwrap_or_default();
+fn the_tests_that_stand_for_pains_and_bugs_exist() {
+    let pages = ["tests/PAINS.md", "tests/BUGS.md"];
+    let page = pages.map(|page| fs::read_to_string(root().join(page)).unwrap_or_default()).concat();
     let named: Vec<(&str, &str)> = page.split('`').filter_map(|code| code.split_once(".rs: ")).collect();
     assert!(named.len() > 50, "the page names {} tests", named.len());
     let missing: Vec<String> = named

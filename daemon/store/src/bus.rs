@@ -12,6 +12,7 @@ use mongodb::bson::oid::ObjectId;
 use mongodb::bson::{Binary, Bson, DateTime, Document, doc, spec::BinarySubtype};
 use mongodb::change_stream::ChangeStream;
 use mongodb::change_stream::event::{ChangeStreamEvent, ResumeToken};
+use mongodb::options::ReadConcern;
 
 use tokio::sync::mpsc;
 use tokio_util::sync::CancellationToken;
@@ -167,7 +168,8 @@ impl Bus {
     /// What was addressed to `to` and is still kept, in the order of writing as far as it is known.
     async fn kept(&self, to: HolderId) -> Result<Vec<Packet>, Failure> {
         let collection = self.database.collection::<Document>(BUS);
-        let rows = collection.find(doc! { "to": to.to_string() });
+        // A stream from now on shows nothing that was acknowledged before.
+        let rows = collection.find(doc! { "to": to.to_string() }).read_concern(ReadConcern::local());
         let rows: Vec<Document> =
             rows.sort(doc! { "_id": 1 }).max_time(SCAN_LIMIT).await?.try_collect().await?;
         Ok(rows.iter().filter_map(parse).collect())

@@ -174,7 +174,13 @@ impl Store {
         let primaries = Primaries::default();
         options.sdam_event_handler = Some(primaries.handler());
         options.write_concern = Some(WriteConcern::builder().w(Acknowledgment::Majority).build());
-        options.read_concern = Some(ReadConcern::majority());
+        options.read_concern = Some(match purpose {
+            // Change streams know no other.
+            Purpose::Lease | Purpose::Streams => ReadConcern::majority(),
+            // What the primary has. Just elected, it has all that was ever acknowledged, but does not know yet that a
+            // majority has it too: what a majority has would be older than what was told to clients.
+            Purpose::Main | Purpose::Agents => ReadConcern::local(),
+        });
         match purpose {
             Purpose::Lease => {
                 options.retry_writes = Some(false);

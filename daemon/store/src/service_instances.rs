@@ -142,7 +142,7 @@ impl ServiceInstances {
     }
 
     async fn exists(&self, filter: Document, limit: Duration) -> Result<bool, Failure> {
-        Ok(find_first(&self.database, INSTANCES, filter, "majority", limit).await?.is_some())
+        Ok(find_first(&self.database, INSTANCES, filter, "local", limit).await?.is_some())
     }
 }
 

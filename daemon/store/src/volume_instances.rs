@@ -122,7 +122,7 @@ impl VolumeInstances {
             return Ok(false);
         };
         let volume = oid(volume);
-        if find_first(&self.database, VOLUMES, doc! { "_id": volume }, "majority", limit).await?.is_none() {
+        if find_first(&self.database, VOLUMES, doc! { "_id": volume }, "local", limit).await?.is_none() {
             return Ok(false);
         }
         let now = DateTime::now();

@@ -7,6 +7,7 @@ use std::time::Duration;
 use futures_util::{SinkExt, StreamExt};
 use kontena_wire::rpc;
 use rand::RngExt as _;
+use tokio::sync::watch;
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, MissedTickBehavior, interval_at, sleep, sleep_until, timeout};
 use tokio_tungstenite::tungstenite::protocol::Message;
@@ -33,7 +34,23 @@ const TERMINAL: [u16; 4] = [4001, 4010, 4040, 4041];
 pub struct Agent {
     record: SharedRecord,
     stop: CancellationToken,
+    line: watch::Sender<Line>,
     task: JoinHandle<Option<u16>>,
+}
+
+/// The way to the masters.
+#[derive(Clone, Copy, Debug, Default)]
+struct Line {
+    cut: bool,
+    /// What each message takes.
+    delay: Duration,
+}
+
+impl Line {
+    fn of(temper: Temper) -> Self {
+        let delay = if let Temper::Slow(delay) = temper { delay } else { Duration::ZERO };
+        Self { cut: false, delay }
+    }
 }
 
 impl Agent {
@@ -45,9 +62,11 @@ impl Agent {
 
     pub(super) fn start_in(settings: Settings, record: SharedRecord, number: u64) -> Self {
         let stop = CancellationToken::new();
-        let life = Life::new(settings, Arc::clone(&record), number);
         let stopped = stop.clone();
-        let run = Runner { life, record: Arc::clone(&record), counted: false, dead: VecDeque::new() };
+        let (to_masters, way) = watch::channel(Line::of(settings.temper));
+        let life = Life::new(settings, Arc::clone(&record), number);
+        let run =
+            Runner { life, record: Arc::clone(&record), counted: false, dead: VecDeque::new(), line: way };
         let task = tokio::spawn(async move {
             let mut run = run;
             tokio::select! {
@@ -55,7 +74,7 @@ impl Agent {
                 code = run.live() => Some(code),
             }
         });
-        Self { record, stop, task }
+        Self { record, stop, line: to_masters, task }
     }
 
     /// What it did and saw.
@@ -67,6 +86,21 @@ impl Agent {
     /// Ends it without a word, as a power cut does.
     pub fn stop(&self) {
         self.stop.cancel();
+    }
+
+    /// Ends its connection, and lets it make no other; what it has it keeps.
+    pub fn cut(&self) {
+        self.line.send_modify(|line| line.cut = true);
+    }
+
+    /// Lets it take so long for each message that it gets.
+    pub fn slow(&self, delay: Duration) {
+        self.line.send_modify(|line| line.delay = delay);
+    }
+
+    /// It reaches the masters again, and waits for nothing.
+    pub fn heal(&self) {
+        self.line.send_modify(|line| *line = Line::default());
     }
 
     /// Waits until it ended itself; the code that made it.
@@ -87,6 +121,7 @@ struct Runner {
     counted: bool,
     /// Connections that nobody reads any more and that are open all the same.
     dead: VecDeque<Connection>,
+    line: watch::Receiver<Line>,
 }
 
 impl Drop for Runner {
@@ -102,6 +137,8 @@ impl Runner {
         let mut tries = 0_u32;
         let mut begun = Instant::now();
         loop {
+            // Who would heal it is gone when this fails.
+            let _whole = self.line.wait_for(|line| !line.cut).await.is_ok();
             if let Some(mut connection) = self.connect().await {
                 tries = 0;
                 self.life.begin_connection();
@@ -179,6 +216,7 @@ impl Runner {
         let writes = self.life.settings.log_every;
         let mut lines = interval_at(Instant::now(), writes.unwrap_or(REPORT_EVERY));
         let mut out = Out::new();
+        let (mut line, way) = (self.line.clone(), self.line.clone());
         loop {
             let wake_at = pinged.as_ref().map_or(ping_at, |(at, _)| *at + PONG_WITHIN);
             let wake_at = leave_at.map_or(wake_at, |leave| leave.min(wake_at));
@@ -186,9 +224,8 @@ impl Runner {
                 message = socket.next() => match message {
                     Some(Ok(Message::Binary(frame))) => match rpc::Message::decode(&frame) {
                         Ok(message) => {
-                            if let Temper::Slow(delay) = self.life.settings.temper {
-                                sleep(delay).await;
-                            }
+                            let delay = way.borrow().delay;
+                            sleep(delay).await;
                             self.life.take_in(message, &mut out);
                         }
                         Err(error) => {
@@ -224,6 +261,7 @@ impl Runner {
                     self.life.log(&mut out, "still there");
                 }
                 _ = lines.tick(), if writes.is_some() && self.life.informed => self.life.write(&mut out),
+                true = async { line.wait_for(|line| line.cut).await.is_ok() } => return 1006,
                 () = sleep_until(wake_at) => {
                     let now = Instant::now();
                     if leave_at.is_some_and(|at| now >= at) {
