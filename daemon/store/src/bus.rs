@@ -26,6 +26,8 @@ const BUS: &str = "bus";
 const AWAIT: Duration = Duration::from_secs(10);
 /// Before a broken stream is opened again.
 const REOPEN: Duration = Duration::from_millis(100);
+/// After so many failures in a row it is told.
+const DEAF_AFTER: u32 = 20;
 /// For reading what a lost stream may have missed.
 const SCAN_LIMIT: Duration = Duration::from_secs(5);
 /// How many ids are remembered: more than a master takes in while a message is kept.
@@ -138,7 +140,8 @@ impl Bus {
 
     /// Reads what is addressed to `to` into `packets`, each message once, until cancelled or nobody takes them.
     pub async fn follow(self, to: HolderId, packets: mpsc::Sender<Packet>, cancel: CancellationToken) {
-        let mut reader = Reader { bus: self, to, packets, seen: Seen::default(), resume_at: None };
+        let mut reader =
+            Reader { bus: self, to, packets, seen: Seen::default(), resume_at: None, failures: 0 };
         while !cancel.is_cancelled() && !reader.packets.is_closed() {
             tokio::select! {
                 biased;
@@ -182,9 +185,28 @@ struct Reader {
     packets: mpsc::Sender<Packet>,
     seen: Seen,
     resume_at: Option<ResumeToken>,
+    /// How often in a row nothing could be read.
+    failures: u32,
 }
 
 impl Reader {
+    /// Notes a failure. One or two are what a change of the primary costs; with more, calls of other masters wait in vain.
+    fn failed(&mut self, failure: &Failure) {
+        self.failures = self.failures.saturating_add(1);
+        if self.failures == DEAF_AFTER {
+            tracing::warn!(%failure, "the messages of other masters cannot be read");
+        } else {
+            tracing::debug!(%failure, "the bus cannot be read");
+        }
+    }
+
+    fn read_again(&mut self) {
+        if self.failures >= DEAF_AFTER {
+            tracing::info!("the messages of other masters can be read again");
+        }
+        self.failures = 0;
+    }
+
     /// Follows one stream to its end.
     async fn read(&mut self) {
         let resume_at = self.resume_at.take();
@@ -192,7 +214,7 @@ impl Reader {
         let mut stream = match self.bus.watch(self.to, resume_at).await {
             Ok(stream) => stream,
             // The token may be what is wrong: the next stream starts from now, and the scan catches up.
-            Err(failure) => return tracing::debug!(%failure, "the bus cannot be watched"),
+            Err(failure) => return self.failed(&failure),
         };
         if !resumed {
             match self.bus.kept(self.to).await {
@@ -201,9 +223,10 @@ impl Reader {
                         self.deliver(packet).await;
                     }
                 }
-                Err(failure) => return tracing::debug!(%failure, "the bus cannot be read"),
+                Err(failure) => return self.failed(&failure),
             }
         }
+        self.read_again();
         while let Some(event) = stream.next().await {
             match event {
                 Ok(event) => {
