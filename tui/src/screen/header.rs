@@ -97,6 +97,9 @@ pub(crate) fn tab_at(state: &State, area: Rect, column: u16) -> Option<View> {
     None
 }
 
+/// For when the next try comes, in words.
+const LOST_ROOM: u16 = 19;
+
 /// The views, and the connection.
 pub(super) fn tabs(canvas: &mut Canvas<'_>, state: &State, area: Rect) {
     let mut used = 0;
@@ -122,9 +125,18 @@ pub(super) fn tabs(canvas: &mut Canvas<'_>, state: &State, area: Rect) {
     if state.preferences.read_only {
         words.push("read-only".to_owned());
     }
-    let text = words.join(&format!(" {} ", canvas.glyphs.dot));
+    let mut text = words.join(&format!(" {} ", canvas.glyphs.dot));
     let room = behind(area, used + 1);
     let room = Rect { width: room.width.saturating_sub(1), ..room };
+    // Where not even the first words fit, when the next try comes matters most.
+    if let Connection::Lost { retry_at_ms, .. } = &state.connection
+        && room.width < LOST_ROOM
+    {
+        text = match retry_at_ms.saturating_sub(state.now.mono_ms) {
+            0 => "now".to_owned(),
+            ms => format!("in {}", time::duration(ms)),
+        };
+    }
     let start = room.width.saturating_sub(width(&text));
     let tone = if lost { Tone::Bad } else { Tone::Dim };
     put(canvas.buffer, behind(room, start), &text, canvas.theme.text(tone), canvas.glyphs.more);
