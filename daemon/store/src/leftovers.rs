@@ -33,6 +33,10 @@ const REMOVED: [(&str, &str, &str); 9] = [
     (STACK_DEPLOYS, "stack_id", STACKS),
 ];
 
+/// What is this young is left alone: whoever writes owner and belongings one by one, as an original's master does, may
+/// be at it.
+const YOUNG: Duration = Duration::from_secs(60);
+
 /// Documents whose owner is gone.
 #[derive(Clone, Debug, Default)]
 pub struct Leftovers {
@@ -91,8 +95,11 @@ async fn orphans(
     count: i64,
     limit: Duration,
 ) -> Result<Vec<Document>, Failure> {
+    let age = i64::try_from(YOUNG.as_millis()).unwrap_or(i64::MAX);
+    let settled = doc! { "$lt": [{ "$toDate": "$_id" }, { "$subtract": ["$$NOW", age] }] };
     let pipeline = [
-        doc! { "$match": { field: { "$type": "objectId" } } },
+        doc! { "$match": { field: { "$type": "objectId" }, "_id": { "$type": "objectId" } } },
+        doc! { "$match": { "$expr": settled } },
         // Many have the same owner.
         doc! { "$group": { "_id": format!("${field}"), "own": { "$push": "$_id" } } },
         doc! { "$lookup": { "from": of, "localField": "_id", "foreignField": "_id", "as": "owner",

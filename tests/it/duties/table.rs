@@ -184,7 +184,11 @@ async fn deploys(outside: &Outside) -> Result<Bson> {
 
 /// Of a volume on a node, of which neither is there.
 async fn place(outside: &Outside) -> Result<Bson> {
-    let place = doc! { "name": "data", "volume_id": ObjectId::new(), "host_node_id": ObjectId::new() };
+    // What is young is left alone.
+    let seconds = u32::try_from(ago(5).timestamp_millis() / 1000)?;
+    let id = ObjectId::from_parts(seconds, rand::random(), rand::random());
+    let place =
+        doc! { "_id": id, "name": "data", "volume_id": ObjectId::new(), "host_node_id": ObjectId::new() };
     put(outside, "volume_instances", place).await
 }
 
