@@ -87,6 +87,7 @@ impl Stage {
 
     async fn around(master: Master, database: Database) -> Result<Self> {
         ready(&master).await?;
+        tidied(&master).await?;
         let store = open(&database.uri, Purpose::Main).await?;
         grid(&store, "main", GRID_TOKEN).await?;
         let outside = Outside::of(&database).await?;
@@ -131,9 +132,28 @@ async fn ready(master: &Master) -> Result<()> {
     .await
 }
 
-/// Waits until a master has seen that there is another one.
+/// Waits until the leader has looked for leftovers: what tests write by hand often belongs to nothing.
+async fn tidied(master: &Master) -> Result<()> {
+    eventually("the first look for leftovers", async || {
+        let duties = crate::process::cluster(master).await?.duties;
+        Ok(duties.iter().any(|duty| duty.name == "leftovers" && duty.runs > 0))
+    })
+    .await
+}
+
+/// Waits until a master has seen that there is another one: by its own heartbeat, which is what it acts upon, while
+/// `/v1/cluster` reads anew for whoever asks.
 async fn knows_another(master: &Master) -> Result<()> {
-    eventually("another master", async || Ok(crate::process::cluster(master).await?.masters.len() == 2)).await
+    let http = kontena_testkit::http::client().build()?;
+    eventually("another master", async || {
+        let url = format!("{}/metrics", master.url());
+        let answer = http.get(url).bearer_auth(kontena_testkit::master::TOKEN).send().await?;
+        let text = answer.error_for_status()?.text().await?;
+        let states = text.lines().filter(|line| line.starts_with("kontena_master_masters{"));
+        let counts = states.filter_map(|line| line.rsplit(' ').next()?.parse::<u64>().ok());
+        Ok(counts.sum::<u64>() == 2)
+    })
+    .await
 }
 
 /// Waits until `wanted` is so.

@@ -36,11 +36,17 @@ pub(super) const NODE_ID: &str = "3YQO:ZRP6:T6RZ:DDVO:E3BM:KUAC:HEAV:BK6I:TGC4:A
 
 /// The database of an original master, as it was while the recorded agent was connected.
 pub(super) async fn original(stage: &Stage) -> Result<()> {
+    let later = DateTime::from_millis(DateTime::now().timestamp_millis() + 86_400_000);
     for name in SOURCES {
         let path = format!("{FIXTURES}/database/{name}.jsonl");
         let mut rows = Vec::new();
         for line in fs::read_to_string(&path)?.lines() {
-            rows.push(serde_json::from_str::<Document>(line)?);
+            let mut row = serde_json::from_str::<Document>(line)?;
+            if name == "grid_services" {
+                // Otherwise the leader would deploy them anew, as their intervals want.
+                row.insert("deployed_at", later);
+            }
+            rows.push(row);
         }
         let collection = stage.outside.collection(name);
         collection.delete_many(doc! {}).await?;

@@ -232,9 +232,8 @@ async fn volumes_are_listed_whole_and_keep_the_ids_that_agents_know() -> Result<
     assert_eq!((text("volume_instance_id"), text("name")), (instance.to_hex(), "shop.data".to_owned()));
     let option = loose::path(&volumes[0], &["driver_opts", "o.addr"]).and_then(loose::text);
     assert_eq!(option.as_deref(), Some("10.0.0.1"));
-    // A volume that is not understood cannot be told, and must not look as if it were gone.
-    let nameless = doc! { "$unset": { "name": "" } };
-    stage.outside.collection("volumes").update_one(doc! { "_id": volume }, nameless).await?;
+    // Without its definition a volume cannot be told, and must not look as if it were gone.
+    stage.outside.collection("volumes").delete_one(doc! { "_id": volume }).await?;
     assert_eq!(list(&mut agent).await?, fault(503, "the database does not answer"));
     Ok(())
 }
