@@ -22,6 +22,8 @@ use story::{Part, Story};
 const ADMIN_TOKEN: &str = "eda6402ffba41c40b496f9c25dc89d3e871b23c1a140edaeaaa095fd8c66eb5a";
 const GRID_TOKEN: &str = "maingridtoken00";
 const RECONNECT: &str = "13-after-reconnect";
+/// What was recorded before the first host came.
+const BEFORE: [&str; 5] = ["01-login", "02-grids", "03-nodes", "04-vault", "05-registry-volume-certificate"];
 /// What came after this was not there yet when logs were read, in milliseconds since 1970.
 const LOGS_READ: i64 = 1_795_371_990_000;
 
@@ -34,16 +36,20 @@ mod at {
     pub(super) const AGENT_STOPPED: f64 = 93.0;
 }
 
-#[tokio::test]
-async fn the_recorded_calls_are_answered_as_the_original_answered_them() -> Result<()> {
-    const BEFORE: [&str; 5] =
-        ["01-login", "02-grids", "03-nodes", "04-vault", "05-registry-volume-certificate"];
-    const ONLINE: [&str; 3] = ["06-node-online", "07-etcd", "11-config-users-tokens"];
+/// A world in which everything happened that was recorded before the first host came.
+async fn begun() -> Result<(World, Story)> {
     let world = World::new().await?;
     let mut story = Story::new();
     for name in BEFORE {
         story.play(&world, name, Part::PLAIN).await?;
     }
+    Ok((world, story))
+}
+
+#[tokio::test]
+async fn the_recorded_calls_are_answered_as_the_original_answered_them() -> Result<()> {
+    const ONLINE: [&str; 3] = ["06-node-online", "07-etcd", "11-config-users-tokens"];
+    let (world, mut story) = begun().await?;
     let _host = Host::connect(&world, 0, GRID_TOKEN, Reports::All).await?;
     for name in ONLINE {
         story.play(&world, name, Part::PLAIN).await?;
@@ -143,13 +149,7 @@ async fn recorded_logs_and_commands_are_answered_as_the_original_answered_them()
 
 #[tokio::test]
 async fn the_recorded_calls_of_services_are_answered_as_the_original_answered_them() -> Result<()> {
-    const BEFORE: [&str; 5] =
-        ["01-login", "02-grids", "03-nodes", "04-vault", "05-registry-volume-certificate"];
-    let world = World::new().await?;
-    let mut story = Story::new();
-    for name in BEFORE {
-        story.play(&world, name, Part::PLAIN).await?;
-    }
+    let (world, mut story) = begun().await?;
     let _agent = core_1(&world, &story).await?;
     story.play(&world, "09-service", Part::SERVICES).await?;
     story.conclude(&["09-service"])
@@ -157,13 +157,7 @@ async fn the_recorded_calls_of_services_are_answered_as_the_original_answered_th
 
 #[tokio::test]
 async fn the_recorded_calls_of_stacks_are_answered_as_the_original_answered_them() -> Result<()> {
-    const BEFORE: [&str; 5] =
-        ["01-login", "02-grids", "03-nodes", "04-vault", "05-registry-volume-certificate"];
-    let world = World::new().await?;
-    let mut story = Story::new();
-    for name in BEFORE {
-        story.play(&world, name, Part::PLAIN).await?;
-    }
+    let (world, mut story) = begun().await?;
     let _agent = core_1(&world, &story).await?;
     story.play(&world, "08-stack", Part::STACKS).await?;
     story.conclude(&["08-stack"])
