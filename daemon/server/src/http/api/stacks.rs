@@ -51,6 +51,10 @@ impl Found {
         Ok(rows)
     }
 
+    async fn service_ids(&self, api: &Api) -> Result<Vec<Id>, Refused> {
+        Ok(self.services(api).await?.iter().map(|row| row.definition.id).collect())
+    }
+
     fn path(&self) -> String {
         format!("{}/{}", self.grid.name, self.row.name)
     }
@@ -257,7 +261,7 @@ pub(super) async fn stop(
     submitted: Submitted,
 ) -> Reply {
     let found = find(&api, &caller, &at).await?;
-    let services: Vec<Id> = found.services(&api).await?.iter().map(|row| row.definition.id).collect();
+    let services = found.service_ids(&api).await?;
     for service in &services {
         // One that has gone meanwhile has stopped.
         api.resources.store.services().set_state(*service, "stopped").await?;
@@ -279,7 +283,7 @@ pub(super) async fn restart(
     submitted: Submitted,
 ) -> Reply {
     let found = find(&api, &caller, &at).await?;
-    let services: Vec<Id> = found.services(&api).await?.iter().map(|row| row.definition.id).collect();
+    let services = found.service_ids(&api).await?;
     for instance in api.resources.store.service_instances().of_services(&services).await? {
         if let Some(node) = instance.node {
             let call = outbound::restart_pod(&instance.service.to_string(), instance.number);
@@ -297,7 +301,7 @@ pub(super) async fn lines(
     query: Query,
 ) -> Reply {
     let found = find(&api, &caller, &at).await?;
-    let services = found.services(&api).await?.iter().map(|row| row.definition.id).collect();
+    let services = found.service_ids(&api).await?;
     let filter = LineFilter {
         services: Some(services),
         names: query.text("container").map(|name| vec![name.to_owned()]),
