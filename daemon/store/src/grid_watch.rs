@@ -26,6 +26,8 @@ pub enum Changed {
     Grid(Id),
     /// Of the grid that has this node, service, stack or instance.
     Member(Id),
+    /// A deploy of this service or stack has ended, mostly as it should have.
+    Deployed(Id),
 }
 
 /// An open stream. Whoever opens one looks once at everything: what was before is not told.
@@ -50,14 +52,14 @@ impl GridWatch {
         loop {
             let event =
                 self.stream.next().await.ok_or_else(|| Failure::unknown("the stream has ended"))??;
-            let of_grids = event.get_document("ns").is_ok_and(|ns| ns.text_or_empty("coll") == "grids");
+            let collection = event.get_document("ns").map(|ns| ns.text_or_empty("coll")).unwrap_or_default();
             let id = event.get_document("documentKey").ok().and_then(|key| key.id("_id"));
-            match (event.id("grid"), id) {
-                (Some(grid), _) => return Ok(Changed::Grid(grid)),
-                (None, Some(grid)) if of_grids => return Ok(Changed::Grid(grid)),
-                (None, Some(member)) => return Ok(Changed::Member(member)),
-                (None, None) => {}
-            }
+            return match (event.id("grid"), id, collection.as_str()) {
+                (Some(grid), _, _) | (None, Some(grid), "grids") => Ok(Changed::Grid(grid)),
+                (None, Some(member), CLAIMS | STACK_CLAIMS) => Ok(Changed::Deployed(member)),
+                (None, Some(member), _) => Ok(Changed::Member(member)),
+                (None, None, _) => continue,
+            };
         }
     }
 }

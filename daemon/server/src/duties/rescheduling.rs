@@ -23,9 +23,12 @@ const NAME: &str = "rescheduling";
 const EVERYTHING_EVERY: Duration = Duration::from_secs(60);
 /// The same while changes are not told.
 const UNTOLD_EVERY: Duration = Duration::from_secs(5);
-/// What follows a change within this time is looked at together with it: twice what the last look took, within these
+/// What follows a change within this time is looked at together with it: some times what the last look took, within
 /// bounds, so that a grid in which much happens is not looked at all the time.
-const TOGETHER: [Duration; 2] = [Duration::from_millis(100), Duration::from_millis(600)];
+const TOGETHER: Together =
+    Together { looks: 2, least: Duration::from_millis(100), most: Duration::from_millis(600) };
+/// The same after a deploy. Where many services are deployed a look costs much, and finds mostly nothing to do.
+const TOGETHER_DEPLOYED: Together = Together { looks: 10, most: Duration::from_secs(5), ..TOGETHER };
 /// After a look that failed, and before a stream that broke is opened again.
 const RETRY: Duration = Duration::from_secs(1);
 /// How many grids are looked at in one run; the others have the next.
@@ -34,6 +37,24 @@ const GRIDS: usize = 20;
 const DEPLOYS: usize = 50;
 /// How many are named in a report.
 const NAMED: usize = 3;
+
+/// For how long changes are gathered.
+struct Together {
+    /// As many times what a look takes.
+    looks: u32,
+    least: Duration,
+    most: Duration,
+}
+
+impl Together {
+    fn after(changed: Changed, look: Duration) -> Duration {
+        let Self { looks, least, most } = match changed {
+            Changed::Grid(_) | Changed::Member(_) => TOGETHER,
+            Changed::Deployed(_) => TOGETHER_DEPLOYED,
+        };
+        (look * looks).clamp(least, most)
+    }
+}
 
 #[derive(Default)]
 pub(crate) struct Rescheduling {
@@ -62,7 +83,7 @@ impl Agenda {
     fn note(&mut self, changed: Changed) {
         match changed {
             Changed::Grid(grid) => self.grids.insert(grid),
-            Changed::Member(member) => match self.grid_of.get(&member) {
+            Changed::Member(member) | Changed::Deployed(member) => match self.grid_of.get(&member) {
                 Some(grid) => self.grids.insert(*grid),
                 None => self.strangers.insert(member),
             },
@@ -305,9 +326,8 @@ impl Duty for Rescheduling {
         async move {
             let mut watch = self.watch.lock().await;
             let Some(stream) = watch.as_mut() else { return std::future::pending().await };
-            let [least, most] = TOGETHER;
-            let together = (self.agenda().took * 2).clamp(least, most);
-            let mut patience = None;
+            let look = self.agenda().took;
+            let mut patience: Option<tokio::time::Instant> = None;
             loop {
                 let next = stream.next();
                 let changed = match patience {
@@ -318,14 +338,17 @@ impl Duty for Rescheduling {
                     },
                 };
                 match changed {
-                    Ok(changed) => self.agenda().note(changed),
+                    Ok(changed) => {
+                        self.agenda().note(changed);
+                        let until = tokio::time::Instant::now() + Together::after(changed, look);
+                        patience = Some(patience.map_or(until, |earlier| earlier.min(until)));
+                    }
                     Err(failure) => {
                         tracing::debug!(%failure, "the watch on grids broke");
                         *watch = None;
                         return tokio::time::sleep(RETRY).await;
                     }
                 }
-                patience.get_or_insert_with(|| tokio::time::Instant::now() + together);
             }
         }
         .boxed()
