@@ -61,7 +61,8 @@ impl World {
         });
         let hosts = (1..=agents.len() + 3).map(|number| {
             let connected = agents.get(number - 1) != Some(&Agent::Offline);
-            (node(number), Host { connected, epoch: Some(1) })
+            let away = if connected { Duration::ZERO } else { Duration::from_secs(60) };
+            (node(number), Host { connected, away, epoch: Some(1) })
         });
         Self {
             plan: plan.collect(),
@@ -271,7 +272,10 @@ fn an_instance_that_moves_is_stopped_first_and_a_failure_of_that_is_only_told() 
     for act in first {
         world.write(act);
     }
-    world.hosts.get_mut(&node(3)).unwrap().connected = false;
+    let host = world.hosts.get_mut(&node(3)).unwrap();
+    (host.connected, host.away) = (false, Duration::from_secs(9));
+    assert!(world.next(1).acts.is_empty(), "its agent may be back in a moment");
+    world.hosts.get_mut(&node(3)).unwrap().away = Duration::from_secs(10);
     let warning = Some("GridServiceInstanceDeployer::NodeError: Host node is offline".to_owned());
     let expected = [Act::Apply { number: 1, node: node(1), warning }];
     assert_eq!(world.next(1).acts, expected);

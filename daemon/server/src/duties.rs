@@ -79,10 +79,18 @@ pub(crate) enum DutyError {
     Late(Duration),
 }
 
+/// Before tidying begins. In its first moments a leader has more urgent things to do, and the database with it.
+const TIDY_AFTER: Duration = Duration::from_millis(500);
+
 /// One duty.
 pub(crate) trait Duty: Send + Sync + 'static {
     /// Its name in the API and in the writer's batches.
     fn name(&self) -> &'static str;
+
+    /// From the beginning of acting to the first run.
+    fn after(&self) -> Duration {
+        Duration::ZERO
+    }
 
     /// From the end of one run to the start of the next, asked after each run.
     fn every(&self) -> Duration;

@@ -11,13 +11,15 @@ use crate::id::Id;
 pub struct Patience {
     /// For an agent to report an instance.
     pub report: Duration,
+    /// For an agent that lost its connection and is mostly back in a moment.
+    pub away: Duration,
     /// Between two looks while something is waited for.
     pub look: Duration,
 }
 
 impl Default for Patience {
     fn default() -> Self {
-        Self { report: Duration::from_secs(300), look: Duration::from_secs(2) }
+        Self { report: Duration::from_secs(300), away: Duration::from_secs(10), look: Duration::from_secs(2) }
     }
 }
 
@@ -77,8 +79,10 @@ pub struct Row {
 /// A node, as far as a deploy waits for it.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Host {
-    /// Whether an agent holds a session, or held one a moment ago.
+    /// Whether an agent holds a session, or looks for another master since its own is gone.
     pub connected: bool,
+    /// Since its agent was last heard of, if it is not connected.
+    pub away: Duration,
     /// The session.
     pub epoch: Option<i64>,
 }
@@ -288,7 +292,9 @@ fn verdict(view: &View<'_>, number: i64, node: Id) -> Option<Result<(), String>>
     match view.hosts.get(&node) {
         None => return fault("NodeError", "Host node is missing"),
         // While an agent looks for another master its node still counts as connected.
-        Some(host) if !host.connected => return fault("NodeError", "Host node is offline"),
+        Some(host) if !host.connected && host.away >= view.patience.away => {
+            return fault("NodeError", "Host node is offline");
+        }
         Some(_) => {}
     }
     if let Some(why) = place.unreached {

@@ -1,5 +1,6 @@
-//! Many small questions and writes as few large ones: whatever came while the last batch was under way goes
-//! together in the next. Nothing waits for a batch to fill.
+//! Many small questions and writes as few large ones: whatever came while the last batch was under way, and in a rest
+//! after it, goes together in the next. Nothing waits for a batch to fill. The rest follows from how long a batch
+//! takes: the busier the database, the fewer and the larger the batches.
 
 use std::collections::HashMap;
 use std::future::Future;
@@ -10,12 +11,15 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use kontena_store::Failure;
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
 use super::limits::ANSWER_WITHIN;
 use super::retry::deadline;
 
 /// How many items may wait for their batch; whoever brings more waits for a place.
 const WAITING: usize = 4096;
+/// The longest rest after a batch.
+const REST_MAX: Duration = Duration::from_millis(500);
 /// Before a batch that failed is tried again.
 const RETRY: Duration = Duration::from_millis(250);
 /// After so many failures of a batch its items are tried one by one: one may spoil it for the others.
@@ -55,12 +59,32 @@ where
     F: Fn(Vec<I>) -> Fut + Send + Sync + 'static,
     Fut: Future<Output = Result<Vec<O>, Failure>> + Send,
 {
+    gather_with_rest(tasks, most, 1, flush)
+}
+
+/// The same with a rest of `rest` times what a batch took, for what costs nearly the same for one item and for many.
+pub(crate) fn gather_with_rest<I, O, F, Fut>(
+    tasks: &mut Vec<BoxFuture<'static, ()>>,
+    most: usize,
+    rest: u32,
+    flush: F,
+) -> Gather<I, O>
+where
+    I: Clone + Send + Sync + 'static,
+    O: Send + 'static,
+    F: Fn(Vec<I>) -> Fut + Send + Sync + 'static,
+    Fut: Future<Output = Result<Vec<O>, Failure>> + Send,
+{
     let (jobs, mut inbox) = mpsc::channel::<(I, Reply<O>)>(WAITING);
     let work = async move {
         let mut batch = Vec::new();
         while inbox.recv_many(&mut batch, most).await > 0 {
             let (items, replies): (Vec<I>, Vec<Reply<O>>) = batch.drain(..).unzip();
+            let (began, full) = (Instant::now(), items.len() == most);
             carry_out(items, replies, &flush).await;
+            if !full {
+                tokio::time::sleep((began.elapsed() * rest).min(REST_MAX)).await;
+            }
         }
     };
     tasks.push(work.boxed());

@@ -14,12 +14,14 @@ use tokio_util::task::TaskTracker;
 
 use super::LIMIT;
 use crate::agents::Agents;
-use crate::agents::gather::{Gather, gather};
+use crate::agents::gather::{Gather, gather, gather_with_rest};
 
 /// How many deploys go together at most. A batch of writes is one transaction, which must not become large.
 const TOGETHER: usize = 64;
 /// How many events.
 const EVENTS: usize = 500;
+/// The scheduler looks at all nodes of a grid, for one service as for many.
+const SCENES_REST: u32 = 4;
 
 /// A service, and what the scheduler looks at for it; or why it cannot be deployed as it is.
 pub(super) type Surroundings = Result<(ServiceRow, Scene), Failure>;
@@ -141,7 +143,7 @@ fn turns(
 
 fn surroundings(tasks: &mut Tasks, store: &Store) -> Gather<Id, Option<Surroundings>> {
     let (services, scenes) = (store.services(), store.scenes());
-    gather(tasks, TOGETHER, move |wanted: Vec<Id>| {
+    gather_with_rest(tasks, TOGETHER, SCENES_REST, move |wanted: Vec<Id>| {
         let (services, scenes) = (services.clone(), scenes.clone());
         async move {
             let (mut rows, mut found) = (Vec::new(), HashMap::new());

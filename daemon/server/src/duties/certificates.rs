@@ -7,7 +7,7 @@ use futures_util::future::BoxFuture;
 use kontena_store::{Effect, ExpiringCertificate, NewEvent};
 
 use super::schedule::{Due, Schedule};
-use super::{Duty, DutyError, Leader, READ_LIMIT};
+use super::{Duty, DutyError, Leader, READ_LIMIT, TIDY_AFTER};
 use crate::events;
 
 const NAME: &str = "certificates";
@@ -32,6 +32,10 @@ impl Default for ExpiringCertificates {
 impl Duty for ExpiringCertificates {
     fn name(&self) -> &'static str {
         NAME
+    }
+
+    fn after(&self) -> Duration {
+        TIDY_AFTER
     }
 
     fn every(&self) -> Duration {

@@ -6,7 +6,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use kontena_store::Containers;
 
-use super::{Duty, DutyError, Leader, READ_LIMIT};
+use super::{Duty, DutyError, Leader, READ_LIMIT, TIDY_AFTER};
 
 /// How long a deleted container stays to be seen.
 const KEPT: Duration = Duration::from_secs(60);
@@ -16,6 +16,10 @@ pub(crate) struct DeletedContainers;
 impl Duty for DeletedContainers {
     fn name(&self) -> &'static str {
         "containers"
+    }
+
+    fn after(&self) -> Duration {
+        TIDY_AFTER
     }
 
     fn every(&self) -> Duration {

@@ -6,7 +6,7 @@ use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 use kontena_store::Overfull;
 
-use super::{Duty, DutyError, Leader, READ_LIMIT};
+use super::{Duty, DutyError, Leader, READ_LIMIT, TIDY_AFTER};
 
 /// Of how many services they are removed in one run.
 const TOGETHER: i64 = 50;
@@ -16,6 +16,10 @@ pub(crate) struct DeployRecords;
 impl Duty for DeployRecords {
     fn name(&self) -> &'static str {
         "deploy_records"
+    }
+
+    fn after(&self) -> Duration {
+        TIDY_AFTER
     }
 
     fn every(&self) -> Duration {

@@ -8,7 +8,7 @@ use futures_util::future::BoxFuture;
 use kontena_store::{Effect, HostNodes};
 
 use super::schedule::{Due, Schedule};
-use super::{Duty, DutyError, Leader, READ_LIMIT};
+use super::{Duty, DutyError, Leader, READ_LIMIT, TIDY_AFTER};
 
 const NAME: &str = "ephemeral_nodes";
 /// How long such a node may be away.
@@ -29,6 +29,10 @@ impl Default for EphemeralNodes {
 impl Duty for EphemeralNodes {
     fn name(&self) -> &'static str {
         NAME
+    }
+
+    fn after(&self) -> Duration {
+        TIDY_AFTER
     }
 
     fn every(&self) -> Duration {

@@ -5,7 +5,7 @@ use std::time::Duration;
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
 
-use super::{Duty, DutyError, Leader, READ_LIMIT};
+use super::{Duty, DutyError, Leader, READ_LIMIT, TIDY_AFTER};
 
 /// How many of each kind are removed in one run.
 const TOGETHER: i64 = 100;
@@ -15,6 +15,10 @@ pub(crate) struct Leftovers;
 impl Duty for Leftovers {
     fn name(&self) -> &'static str {
         "leftovers"
+    }
+
+    fn after(&self) -> Duration {
+        TIDY_AFTER
     }
 
     fn every(&self) -> Duration {

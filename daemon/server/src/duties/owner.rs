@@ -142,6 +142,7 @@ impl Owner {
 
 /// Runs one duty again and again, until the task is ended.
 async fn repeat(duty: &dyn Duty, leader: Leader, statuses: Statuses) {
+    tokio::time::sleep(duty.after()).await;
     loop {
         let deadline = duty.deadline();
         statuses.change(duty.name(), |status| {

@@ -28,7 +28,7 @@ const UNTOLD_EVERY: Duration = Duration::from_secs(5);
 const TOGETHER: Together =
     Together { looks: 2, least: Duration::from_millis(100), most: Duration::from_millis(600) };
 /// The same after a deploy. Where many services are deployed a look costs much, and finds mostly nothing to do.
-const TOGETHER_DEPLOYED: Together = Together { looks: 10, most: Duration::from_secs(5), ..TOGETHER };
+const TOGETHER_DEPLOYED: Together = Together { looks: 10, most: Duration::from_secs(15), ..TOGETHER };
 /// After a look that failed, and before a stream that broke is opened again.
 const RETRY: Duration = Duration::from_secs(1);
 /// How many grids are looked at in one run; the others have the next.

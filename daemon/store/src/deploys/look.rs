@@ -1,6 +1,7 @@
 //! What carrying out a deploy looks at again and again; for many deploys together.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::time::Duration;
 
 use kontena_core::deploy::{Host, Row};
 use kontena_core::election::HolderId;
@@ -10,6 +11,7 @@ use mongodb::bson::{Document, doc};
 use super::Deploys;
 use crate::command::Failure;
 use crate::document::{Read, oids};
+use crate::grid_scene::away;
 use crate::service_instances::INSTANCES;
 use crate::table::Table;
 
@@ -86,12 +88,14 @@ impl Deploys {
             return Ok(HashMap::new());
         }
         let table = Table::new(self.store.database(), "host_nodes");
-        let shown = doc! { "connected": 1, "session_epoch": 1, "master_id": 1 };
+        let shown = doc! { "connected": 1, "session_epoch": 1, "master_id": 1, "away": away() };
         let rows = table.fields(doc! { "_id": { "$in": oids(nodes) } }, doc! {}, shown).await?;
         let node = |row: &Document| {
             let connected = row.flag("connected").unwrap_or_default();
             let owner = row.text("master_id").and_then(|master| master.parse().ok());
-            Some((row.id("_id")?, (Host { connected, epoch: row.whole("session_epoch") }, owner)))
+            let away = row.whole("away").and_then(|away| u64::try_from(away).ok()).unwrap_or(0);
+            let away = Duration::from_millis(away);
+            Some((row.id("_id")?, (Host { connected, away, epoch: row.whole("session_epoch") }, owner)))
         };
         Ok(rows.iter().filter_map(node).collect())
     }
