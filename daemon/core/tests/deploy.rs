@@ -103,9 +103,8 @@ impl World {
                 self.tell(number, node, "running");
                 self.step(number, node, StepState::Applying);
             }
-            Act::Repeat { number, node } => {
-                let wanted = self.rows[&number].desired_state.clone();
-                self.tell(number, node, &wanted);
+            Act::Repeat { number, node, running } => {
+                self.tell(number, node, if running { "running" } else { "stopped" });
                 let epoch = self.hosts[&node].epoch;
                 self.steps
                     .iter_mut()
@@ -283,4 +282,32 @@ fn an_instance_that_moves_is_stopped_first_and_a_failure_of_that_is_only_told() 
     let mut world = World::new(&[Agent::Well], &[Some(3)]);
     world.hosts.get_mut(&node(3)).unwrap().connected = false;
     assert_eq!(world.next(1).acts, expected);
+}
+
+#[test]
+fn who_stops_a_service_is_not_overruled_by_agents_that_come_back() {
+    let mut world = World::new(&[Agent::Silent; 2], &[None, Some(3)]);
+    for act in world.next(2).acts {
+        world.write(act);
+    }
+    // Whoever stops a service stops its instances.
+    world.wanted = false;
+    (1..=2).for_each(|number| world.tell(number, world.rows[&number].node.unwrap(), "stopped"));
+    let moving = world.rows[&2].node.unwrap();
+    for host in [node(1), moving] {
+        world.hosts.get_mut(&host).unwrap().epoch = Some(2);
+    }
+    let repeated = world.next(2).acts;
+    let expected =
+        [(1, node(1)), (2, moving)].map(|(number, node)| Act::Repeat { number, node, running: false });
+    assert_eq!(repeated, expected);
+    for act in repeated {
+        world.write(act);
+    }
+    for row in world.rows.values_mut() {
+        row.rev.clone_from(&row.deploy_rev);
+        row.state.clone_from(&row.desired_state);
+    }
+    assert!(world.play(2, 0).unwrap_err().contains("desired state has changed"));
+    assert!(world.rows.values().all(|row| row.desired_state == "stopped"), "{:?}", world.rows);
 }

@@ -161,10 +161,10 @@ impl Bus {
         to: HolderId,
         resume_at: Option<ResumeToken>,
     ) -> Result<ChangeStream<ChangeStreamEvent<Document>>, Failure> {
-        let wanted = doc! { "$match": {
-            "ns.coll": BUS, "operationType": "insert", "fullDocument.to": to.to_string(),
-        } };
-        let opened = self.database.watch().pipeline([wanted]).max_await_time(AWAIT).resume_after(resume_at);
+        let wanted = doc! { "$match": { "operationType": "insert", "fullDocument.to": to.to_string() } };
+        // Of one collection: that of a whole database has the server compare each name with a pattern.
+        let collection = self.database.collection::<Document>(BUS);
+        let opened = collection.watch().pipeline([wanted]).max_await_time(AWAIT).resume_after(resume_at);
         Ok(opened.await?.with_type())
     }
 

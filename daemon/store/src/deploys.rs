@@ -168,14 +168,9 @@ impl Deploys {
 
     /// All that are not finished, with who has them in hand.
     pub async fn open(&self) -> Result<Vec<OpenDeploy>, Failure> {
-        let rows = self
-            .rows()
-            .fields(
-                doc! { "finished_at": Bson::Null },
-                doc! { "created_at": 1 },
-                doc! { "grid_service_id": 1 },
-            )
-            .await?;
+        let shown = doc! { "grid_service_id": 1, "created_at": 1 };
+        let mut rows = self.rows().fields(doc! { "finished_at": Bson::Null }, doc! {}, shown).await?;
+        rows.sort_by_key(|row| row.time("created_at"));
         let services: Vec<Id> = rows.iter().filter_map(|row| row.id("grid_service_id")).collect();
         if services.is_empty() {
             return Ok(Vec::new());

@@ -262,15 +262,12 @@ pub(crate) fn scheduled(
 
 /// The fields of a node that count, and for how long it was not seen.
 pub(crate) fn node_fields() -> Document {
+    let long_ago = DateTime::from_millis(0);
     doc! {
         "grid_id": 1, "name": 1, "node_number": 1, "labels": 1, "availability": 1, "connected": 1,
-        "volume_drivers": 1, "cpus": 1, "mem_total": 1, "latest_stats.memory": 1, "away": away(),
+        "volume_drivers": 1, "cpus": 1, "mem_total": 1, "latest_stats.memory": 1,
+        "away": { "$subtract": ["$$NOW", { "$ifNull": ["$last_seen_at", long_ago] }] },
     }
-}
-
-/// For how long a node was not seen, in milliseconds.
-pub(crate) fn away() -> Document {
-    doc! { "$subtract": ["$$NOW", { "$ifNull": ["$last_seen_at", DateTime::from_millis(0)] }] }
 }
 
 pub(crate) fn place_fields() -> Document {

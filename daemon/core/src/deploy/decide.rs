@@ -148,6 +148,8 @@ pub enum Act {
         number: i64,
         /// Where.
         node: Id,
+        /// What it was told to be: whoever stopped the service since must not be overruled.
+        running: bool,
     },
     /// An instance is done.
     Settle {
@@ -225,9 +227,13 @@ fn halted(view: &View<'_>, failed: bool) -> Option<String> {
         return Some(why.to_owned());
     }
     if !view.wanted {
-        return Some(format!("halting deploy of {path}, desired state has changed"));
+        return Some(unwanted(view));
     }
     failed.then(|| format!("halting deploy of {path}, one or more instances failed"))
+}
+
+fn unwanted(view: &View<'_>) -> String {
+    format!("halting deploy of {}, desired state has changed", view.path)
 }
 
 fn begin(view: &View<'_>, number: i64, to: Id) -> Act {
@@ -254,8 +260,15 @@ fn waited(view: &View<'_>, step: &Step) -> Option<Act> {
     let host = view.hosts.get(&waits_for);
     let another = host.is_some_and(|host| host.connected && host.epoch != *epoch);
     match (state, verdict) {
-        (_, None) if another => Some(Act::Repeat { number: *number, node: waits_for }),
+        (_, None) if another => {
+            let running = view.rows.get(number).is_some_and(|row| row.desired_state == "running");
+            Some(Act::Repeat { number: *number, node: waits_for, running })
+        }
         (_, None) => None,
+        // It was to be started elsewhere, and the service was stopped since.
+        (StepState::Stopping { .. }, Some(_)) if !view.wanted => {
+            Some(Act::Settle { number: *number, outcome: Err(unwanted(view)) })
+        }
         (StepState::Stopping { .. }, Some(outcome)) => {
             Some(Act::Apply { number: *number, node: *node, warning: outcome.err() })
         }

@@ -301,17 +301,9 @@ impl Work<'_> {
                 progress.instances.push(write(number, node, "running", Some(self.frozen)));
                 self.step(number, node, StepState::Applying, look);
             }
-            Act::Repeat { number, node } => {
-                let stopping = self
-                    .steps
-                    .iter()
-                    .any(|step| step.number == number && matches!(step.state, StepState::Stopping { .. }));
-                progress.instances.push(write(
-                    number,
-                    node,
-                    if stopping { "stopped" } else { "running" },
-                    None,
-                ));
+            Act::Repeat { number, node, running } => {
+                let wanted = if running { "running" } else { "stopped" };
+                progress.instances.push(write(number, node, wanted, None));
                 let epoch = look.hosts.get(&node).and_then(|host| host.epoch);
                 self.steps
                     .iter_mut()

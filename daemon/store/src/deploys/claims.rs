@@ -81,9 +81,10 @@ impl Deploys {
     /// The oldest of each service that is not finished.
     async fn next(&self, services: impl Iterator<Item = Id>) -> Result<BTreeMap<Id, DeployRow>, Failure> {
         let filter = doc! { "grid_service_id": { "$in": oids(services) }, "finished_at": Bson::Null };
-        let rows = Table::new(self.store.database(), DEPLOYS);
+        // Asked to sort, the database might go through all deploys in their order.
+        let mut rows = Table::new(self.store.database(), DEPLOYS).all(filter, doc! {}).await?;
         // The oldest comes last, and stays.
-        let rows = rows.all(filter, doc! { "created_at": -1, "_id": -1 }).await?;
+        rows.sort_by_key(|row| std::cmp::Reverse((row.time("created_at"), row.id("_id"))));
         rows.iter().map(|row| parse(row).map(|deploy| (deploy.service, deploy))).collect()
     }
 }

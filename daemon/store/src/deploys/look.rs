@@ -6,12 +6,11 @@ use std::time::Duration;
 use kontena_core::deploy::{Host, Row};
 use kontena_core::election::HolderId;
 use kontena_core::id::Id;
-use mongodb::bson::{Document, doc};
+use mongodb::bson::{DateTime, Document, doc};
 
 use super::Deploys;
 use crate::command::Failure;
 use crate::document::{Read, oids};
-use crate::grid_scene::away;
 use crate::service_instances::INSTANCES;
 use crate::table::Table;
 
@@ -88,7 +87,10 @@ impl Deploys {
             return Ok(HashMap::new());
         }
         let table = Table::new(self.store.database(), "host_nodes");
-        let shown = doc! { "connected": 1, "session_epoch": 1, "master_id": 1, "away": away() };
+        // Its agent was heard of at the latest when its session ended.
+        let heard = doc! { "$max": ["$last_seen_at", "$session_lost_at", DateTime::from_millis(0)] };
+        let away = doc! { "$subtract": ["$$NOW", heard] };
+        let shown = doc! { "connected": 1, "session_epoch": 1, "master_id": 1, "away": away };
         let rows = table.fields(doc! { "_id": { "$in": oids(nodes) } }, doc! {}, shown).await?;
         let node = |row: &Document| {
             let connected = row.flag("connected").unwrap_or_default();
