@@ -11,6 +11,7 @@ mod new_primary;
 mod outage;
 mod overview;
 mod process;
+mod provision;
 mod secured;
 mod stop_points;
 mod store;
