@@ -7,6 +7,7 @@ mod events;
 mod fence;
 mod lease;
 mod membership;
+mod metrics;
 mod new_primary;
 mod outage;
 mod overview;
