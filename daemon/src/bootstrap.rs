@@ -27,7 +27,7 @@ pub(crate) fn bootstrap(path: &Path, arguments: &cli::Bootstrap) -> anyhow::Resu
             path.display()
         );
     }
-    let uri = database_uri(arguments)?;
+    let uri = database_uri(&UriSource { argument: arguments.mongodb_uri.as_deref(), file: None })?;
     DatabaseUri::from(uri.clone()).check().map_err(|error| anyhow::anyhow!("the URI {error}"))?;
     let mut values = vec![
         ("mongodb.uri", uri),
@@ -66,15 +66,32 @@ fn create_user_line(values: &[(&str, SecretString)]) -> String {
     crate::doctor::create_user(database)
 }
 
-fn database_uri(arguments: &cli::Bootstrap) -> anyhow::Result<SecretString> {
-    if let Some(uri) = &arguments.mongodb_uri {
+/// Where the URI of the database may stand, besides the environment and standard input.
+pub(crate) struct UriSource<'a> {
+    /// On the command line.
+    pub(crate) argument: Option<&'a str>,
+    /// In a file.
+    pub(crate) file: Option<&'a Path>,
+}
+
+/// The URI of the database, from where its password is not seen.
+pub(crate) fn database_uri(source: &UriSource<'_>) -> anyhow::Result<SecretString> {
+    if let Some(path) = source.file {
+        let text = std::fs::read_to_string(path)
+            .with_context(|| format!("the URI cannot be read from {}", path.display()))?;
+        return match text.trim() {
+            "" => bail!("there is no URI in {}", path.display()),
+            uri => Ok(uri.into()),
+        };
+    }
+    if let Some(uri) = source.argument {
         if uri.contains('@') {
             bail!(
                 "arguments are seen by everybody on this host: give a URI with a password in the environment \
                  (MONGODB_URI), or on standard input"
             );
         }
-        return Ok(uri.as_str().into());
+        return Ok(uri.into());
     }
     if let Some(uri) = from_environment("MONGODB_URI").or_else(|| from_environment("MONGOHQ_URL")) {
         return Ok(uri);
@@ -87,23 +104,25 @@ fn database_uri(arguments: &cli::Bootstrap) -> anyhow::Result<SecretString> {
     let mut line = String::new();
     input.lock().read_line(&mut line).context("the URI cannot be read from standard input")?;
     match line.trim() {
-        "" => bail!("no URI of a database was given: see kontena-master bootstrap --help"),
+        "" => bail!("no URI of a database was given: see --help"),
         uri => Ok(uri.into()),
     }
 }
 
-fn from_environment(name: &str) -> Option<SecretString> {
+/// What an original left there.
+pub(crate) fn from_environment(name: &str) -> Option<SecretString> {
     std::env::var(name).ok().filter(|value| !value.is_empty()).map(SecretString::from)
 }
 
-fn random(length: usize) -> SecretString {
+/// A fresh secret of so many letters and digits.
+pub(crate) fn random(length: usize) -> SecretString {
     let mut rng = rand::rng();
     let letters = (0..length).map(|_| char::from(ALPHABET[rng.random_range(0..ALPHABET.len())]));
     SecretString::from(letters.collect::<String>())
 }
 
 /// The sample with these values in the places that are kept for them.
-fn filled(values: &[(&str, SecretString)]) -> anyhow::Result<String> {
+pub(crate) fn filled(values: &[(&str, SecretString)]) -> anyhow::Result<String> {
     let (mut table, mut text, mut left) = (String::new(), String::new(), values.to_vec());
     for line in SAMPLE.lines() {
         if let Some(name) = line.strip_prefix('[').and_then(|line| line.strip_suffix(']')) {

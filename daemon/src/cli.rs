@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use clap::{Args, Parser, Subcommand};
+use clap::{Args, Parser, Subcommand, ValueEnum};
 
 /// One of several masters that together are one highly available Kontena Master.
 #[derive(Debug, Parser)]
@@ -23,6 +23,8 @@ pub(crate) enum Command {
     Run(Run),
     /// Write a complete configuration with fresh keys.
     Bootstrap(Bootstrap),
+    /// Write what several hosts are set up from, as masters of one cluster with the same fresh keys.
+    Provision(Provision),
     /// Say what the configuration is and where it was read, or what is wrong with it.
     CheckConfig,
     /// Find out what is wrong with this host, the database or the masters, and what to do about it.
@@ -59,6 +61,61 @@ pub(crate) struct Bootstrap {
     /// Replace a configuration that is there already.
     #[arg(long)]
     pub(crate) force: bool,
+}
+
+/// What a host is set up from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Format {
+    /// User data for cloud-init, on Debian and Ubuntu: the package by apt.
+    CloudInit,
+    /// For Flatcar (with a system extension) and Fedora `CoreOS` (with an .rpm).
+    Ignition,
+    /// A file for docker compose, with the image of packaging/container.
+    Compose,
+    /// The original's variables, and a few more.
+    Env,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct Provision {
+    /// The database, if its URI has no password in it. Else it is taken from --mongodb-uri-file, `MONGODB_URI` or
+    /// standard input.
+    #[arg(long, value_name = "URI")]
+    pub(crate) mongodb_uri: Option<String>,
+    /// A file with the URI of the database.
+    #[arg(long, value_name = "FILE", conflicts_with = "mongodb_uri")]
+    pub(crate) mongodb_uri_file: Option<PathBuf>,
+    /// How many masters.
+    #[arg(long, value_name = "N", default_value_t = 3, value_parser = clap::value_parser!(u8).range(1..=32))]
+    pub(crate) masters: u8,
+    /// What is written for each.
+    #[arg(long, value_enum)]
+    pub(crate) format: Format,
+    /// A directory for one file for each master, readable by its owner alone. Nothing there is replaced. By default all
+    /// are printed.
+    #[arg(long, value_name = "DIR")]
+    pub(crate) output: Option<PathBuf>,
+    /// How the masters are called, with a number behind it.
+    #[arg(long, value_name = "PREFIX", default_value = "kontena-master")]
+    pub(crate) name: String,
+    /// Others reach the masters by their names in this domain. By default by their names alone.
+    #[arg(long)]
+    pub(crate) domain: Option<String>,
+    /// The load balancers before the masters, as addresses and networks, separated by commas.
+    #[arg(long, value_name = "ADDRESSES")]
+    pub(crate) trusted_proxies: Option<String>,
+    /// Where hosts fetch the package: a .deb for cloud-init; an .rpm or a system extension (.raw) for Ignition.
+    #[arg(long, value_name = "URL")]
+    pub(crate) package_url: Option<String>,
+    /// What that file must be, as sha256sum prints it.
+    #[arg(long, value_name = "HEX")]
+    pub(crate) package_sha256: Option<String>,
+    /// A line for apt's sources where kontena-master is, for cloud-init. By default hosts have it already.
+    #[arg(long, value_name = "LINE")]
+    pub(crate) apt_source: Option<String>,
+    /// The image, for compose.
+    #[arg(long, default_value = concat!("kontena-master:", env!("CARGO_PKG_VERSION")))]
+    pub(crate) image: String,
 }
 
 #[derive(Debug, Args)]

@@ -53,6 +53,11 @@ pub(crate) fn check_text(path: &Path, text: &str) -> Result<Config, Faults> {
     merge(&Sources { path: path.to_owned(), files, credentials: None }, |_| None)
 }
 
+/// The variable of the environment that sets a key, the first if there are several.
+pub(crate) fn variable(key: &str) -> Option<&'static str> {
+    key::find(key)?.variables.first().copied()
+}
+
 /// The names of all keys.
 #[cfg(test)]
 pub(crate) fn keys() -> impl Iterator<Item = &'static str> {

@@ -8,6 +8,7 @@ mod config;
 mod doctor;
 mod generate;
 mod listeners;
+mod provision;
 mod release;
 mod reload;
 mod run;
@@ -35,6 +36,7 @@ fn main() -> ExitCode {
         Command::Run(run) => run::run(&cli.config, &run),
         Command::CheckConfig => check_config(&cli.config),
         Command::Bootstrap(bootstrap) => bootstrap::bootstrap(&cli.config, &bootstrap),
+        Command::Provision(provision) => provision::provision(&provision),
         Command::Doctor(doctor) => doctor::doctor(&cli.config, &doctor),
         Command::Status(status) if status.check => return status::check(&cli.config, &status),
         Command::Status(status) => status::status(&cli.config, &status),

@@ -9,6 +9,7 @@ mod host;
 mod hostile;
 mod hygiene;
 mod provider;
+mod proxies;
 mod replay;
 mod routes;
 mod services;

@@ -7,7 +7,9 @@ use kontena_testkit::master::{Master, Settings};
 use kontena_testkit::mongod::{Database, shared};
 use kontena_wire::cluster::{Cluster, MasterState};
 use reqwest::{Method, StatusCode};
-use tokio::time::sleep;
+use tokio::io::{AsyncReadExt, AsyncWriteExt};
+use tokio::net::TcpStream;
+use tokio::time::{sleep, timeout};
 
 use crate::store::Outside;
 
@@ -54,6 +56,39 @@ pub(crate) async fn sees(master: &Master, what: &str, wanted: impl Fn(&Cluster) 
 
 fn state(cluster: &Cluster, name: &str) -> Option<MasterState> {
     cluster.masters.iter().find(|master| master.name == name).map(|master| master.state)
+}
+
+/// A load balancer that knows no better sends requests until the end.
+#[tokio::test]
+async fn who_connected_before_the_listener_closed_is_answered() -> Result<()> {
+    let database = shared().await?.database();
+    let mut master = start("only", &database).await?;
+    acting(&[&master], 1).await?;
+    let address = master.url().replace("http://", "");
+    let mut early = TcpStream::connect(&address).await?;
+    let stopping = master.stop(PATIENCE);
+    let asking = async {
+        let deadline = Instant::now() + PATIENCE;
+        while TcpStream::connect(&address).await.is_ok() {
+            anyhow::ensure!(Instant::now() < deadline, "it listens on");
+            sleep(POLL).await;
+        }
+        // It takes the database to find out that nobody has this token.
+        let token = "0123456789abcdef".repeat(4);
+        let request = format!("GET /v1/user HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n\r\n");
+        early.write_all(request.as_bytes()).await?;
+        let mut answer = Vec::new();
+        timeout(PATIENCE, early.read_to_end(&mut answer)).await.context("no end")??;
+        Ok(String::from_utf8_lossy(&answer).into_owned())
+    };
+    let (status, answer) = tokio::join!(stopping, asking);
+    assert!(status?.success());
+    let answer = answer?;
+    assert!(
+        answer.starts_with("HTTP/1.1 403 Forbidden\r\n") && answer.contains("connection: close"),
+        "{answer}"
+    );
+    Ok(())
 }
 
 #[tokio::test]

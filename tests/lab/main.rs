@@ -59,6 +59,8 @@ enum Scenario {
     Chaos(scenario::chaos::Chaos),
     /// Place and deploy many services: how fast, and what does it cost the database?
     Schedule(scenario::schedule::Schedule),
+    /// Real load balancers before three masters that are drained, killed and restarted: what is noticed behind them?
+    Balancers(scenario::balancers::Balancers),
     /// Watch masters that have nothing to do: memory, processor, commands to the database.
     Idle(scenario::idle::Idle),
 }
@@ -81,6 +83,7 @@ async fn main() -> ExitCode {
         Scenario::Api(api) => scenario::api::run(api).await.map(Some),
         Scenario::Chaos(chaos) => scenario::chaos::run(chaos).await.map(Some),
         Scenario::Schedule(schedule) => scenario::schedule::run(schedule).await.map(Some),
+        Scenario::Balancers(arguments) => scenario::balancers::run(arguments).await.map(Some),
         Scenario::Idle(idle) => scenario::idle::run(idle).await.map(Some),
     };
     match outcome {

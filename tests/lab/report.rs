@@ -1,5 +1,6 @@
 //! What a measuring scenario found: raw samples, their percentiles, and counts of broken promises.
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
@@ -11,8 +12,8 @@ use serde_json::{Map, Value, json};
 pub(crate) struct Report {
     scenario: &'static str,
     settings: Map<String, Value>,
-    samples: BTreeMap<&'static str, Vec<f64>>,
-    violations: BTreeMap<&'static str, u64>,
+    samples: BTreeMap<Cow<'static, str>, Vec<f64>>,
+    violations: BTreeMap<Cow<'static, str>, u64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -35,17 +36,17 @@ impl Report {
     }
 
     /// Adds a sample. The name carries its unit.
-    pub(crate) fn sample(&mut self, name: &'static str, value: f64) {
-        self.samples.entry(name).or_default().push(value);
+    pub(crate) fn sample(&mut self, name: impl Into<Cow<'static, str>>, value: f64) {
+        self.samples.entry(name.into()).or_default().push(value);
     }
 
-    fn summary(&self) -> BTreeMap<&'static str, Summary> {
-        self.samples.iter().filter_map(|(name, samples)| Some((*name, summarize(samples)?))).collect()
+    fn summary(&self) -> BTreeMap<&str, Summary> {
+        self.samples.iter().filter_map(|(name, samples)| Some((name.as_ref(), summarize(samples)?))).collect()
     }
 
     /// Adds to the count of a broken promise. Promises that were kept are named too, with 0.
-    pub(crate) fn violations(&mut self, name: &'static str, count: u64) {
-        *self.violations.entry(name).or_default() += count;
+    pub(crate) fn violations(&mut self, name: impl Into<Cow<'static, str>>, count: u64) {
+        *self.violations.entry(name.into()).or_default() += count;
     }
 
     /// Whether all promises were kept.

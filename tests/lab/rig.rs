@@ -33,6 +33,10 @@ pub(crate) struct Plan {
     pub(crate) probe: bool,
     /// Whether each master reaches the database through a relay of its own.
     pub(crate) relays: bool,
+    /// How long masters serve on when they are stopped, if not as long as in tests.
+    pub(crate) drain_grace: Option<Duration>,
+    /// Whether the masters stand behind a load balancer on this host.
+    pub(crate) balanced: bool,
     /// Variables for the environment of the masters.
     pub(crate) environment: Vec<(&'static str, String)>,
 }
@@ -45,6 +49,8 @@ impl Default for Plan {
             ttl: None,
             probe: true,
             relays: false,
+            drain_grace: None,
+            balanced: false,
             environment: Vec::new(),
         }
     }
@@ -93,6 +99,8 @@ impl Rig {
             let uri = relay.as_ref().map_or_else(|| set.uri(DATABASE), |relay| relay.uri(DATABASE));
             let mut settings = Settings::new(format!("master-{number}"), uri);
             settings.environment.clone_from(&plan.environment);
+            settings.drain_grace = plan.drain_grace.unwrap_or(settings.drain_grace);
+            settings.trusted_proxies.extend(plan.balanced.then(|| "127.0.0.1".to_owned()));
             settings.probe_every = plan.probe.then_some(Duration::from_millis(5));
             if let Some(ttl) = plan.ttl {
                 settings.configuration = format!("[election]\nlease_ttl = \"{}ms\"\n", ttl.as_millis());

@@ -2,6 +2,7 @@
 
 pub(crate) mod agents;
 pub(crate) mod api;
+pub(crate) mod balancers;
 pub(crate) mod bus;
 pub(crate) mod chaos;
 pub(crate) mod demo;

@@ -165,10 +165,11 @@ impl Master {
         let agents = api.agents.clone();
         let (requests, draining) = (api.requests.clone(), api.draining.clone());
         let network = http::router(api.clone(), Admission::Network);
-        tasks.spawn(http::serve(listeners.network, network, serving.clone()));
+        let doors = TaskTracker::new();
+        doors.spawn(http::serve(listeners.network, network, serving.clone()));
         if let Some(admin) = listeners.admin {
             let router = http::router(api, Admission::AdminSocket);
-            tasks.spawn(http::serve(admin, router, serving.clone()));
+            doors.spawn(http::serve(admin, router, serving.clone()));
         }
 
         let outcome = tokio::select! {
@@ -191,10 +192,15 @@ impl Master {
         }
         agents.stop(LEAVE_LIMIT).await;
         serving.cancel();
+        doors.close();
+        // What is still answered needs what runs beside it.
+        if tokio::time::timeout(END_LIMIT, doors.wait()).await.is_err() {
+            tracing::warn!("some requests were still open when this master ended");
+        }
         cancel.cancel();
         tasks.close();
         if tokio::time::timeout(END_LIMIT, tasks.wait()).await.is_err() {
-            tracing::warn!("some requests were still open when this master ended");
+            tracing::warn!("some tasks were still running when this master ended");
         }
         agents.store().close(CLOSE_LIMIT).await;
         for store in stores {

@@ -1,15 +1,18 @@
 //! What is counted, for Prometheus. Counters are moved where things happen; gauges are read off when somebody
 //! asks. The registry is a value, so that several masters fit into one process.
 
+mod grids;
 mod measured;
 mod process;
+#[cfg(test)]
+mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::Duration;
 
-use kontena_store::{CommandKind, WriteError};
+use kontena_store::{CommandKind, Measures, WriteError};
 use prometheus_client::encoding::{EncodeLabelSet, text};
 use prometheus_client::metrics::counter::Counter;
 use prometheus_client::metrics::family::Family;
@@ -77,6 +80,12 @@ pub(crate) struct Sample {
     pub(crate) ready: bool,
     pub(crate) agents: u64,
     pub(crate) round_trip: Option<Duration>,
+    /// How long the leader's silence must last until another master takes over.
+    pub(crate) lease_ttl: Duration,
+    /// How far the clock of this host is ahead of the database's, in seconds, if that was to be found out.
+    pub(crate) clock_offset: Option<f64>,
+    /// On the acting leader only, if the database answered.
+    pub(crate) grids: Option<Measures>,
     pub(crate) database_commands: BTreeMap<CommandKind, u64>,
     /// How many masters are in which state.
     pub(crate) masters: Vec<(&'static str, u64)>,
@@ -168,6 +177,18 @@ impl Metrics {
     }
 }
 
+fn number(registry: &mut Registry, metric: &str, help: &str, value: u64) {
+    let gauge = Gauge::<i64>::default();
+    gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
+    registry.register(metric, help, gauge);
+}
+
+fn seconds(registry: &mut Registry, metric: &str, help: &str, value: f64) {
+    let gauge = Seconds::default();
+    gauge.set(value);
+    registry.register(metric, help, gauge);
+}
+
 fn register_sample(registry: &mut Registry, sample: &Sample) {
     let Sample {
         id,
@@ -178,15 +199,13 @@ fn register_sample(registry: &mut Registry, sample: &Sample) {
         ready,
         agents,
         round_trip,
+        lease_ttl,
+        clock_offset,
+        grids,
         database_commands,
         masters,
         duties,
     } = sample;
-    let number = |registry: &mut Registry, metric: &str, help: &str, value: u64| {
-        let gauge = Gauge::<i64>::default();
-        gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
-        registry.register(metric, help, gauge);
-    };
     let info = Family::<InfoLabels, Gauge>::default();
     let labels = InfoLabels { id: id.clone(), name: name.clone(), version: version.clone() };
     info.get_or_create(&labels).set(1);
@@ -196,9 +215,16 @@ fn register_sample(registry: &mut Registry, sample: &Sample) {
     number(registry, "ready", "1 while requests should be sent here", u64::from(*ready));
     number(registry, "agents", "Agents connected to this master", *agents);
     if let Some(round_trip) = round_trip {
-        let seconds = Seconds::default();
-        seconds.set(round_trip.as_secs_f64());
-        registry.register("database_round_trip_seconds", "Of the last heartbeat", seconds);
+        seconds(registry, "database_round_trip_seconds", "Of the last heartbeat", round_trip.as_secs_f64());
+    }
+    let help = "How long the leader's silence must last until another master takes over";
+    seconds(registry, "lease_ttl_seconds", help, lease_ttl.as_secs_f64());
+    if let Some(offset) = clock_offset {
+        let help = "How far the clock of this master's host is ahead of the database's";
+        seconds(registry, "clock_offset_seconds", help, *offset);
+    }
+    if let Some(measures) = grids {
+        grids::register(registry, measures);
     }
     let commands = Family::<CommandLabels, Counter>::default();
     for ((command, collection), count) in database_commands {

@@ -60,20 +60,24 @@ impl Key {
     }
 }
 
-pub(super) const NAME: Key = Key::new("name", Form::Text);
+pub(super) const NAME: Key = Key::new("name", Form::Text).or_variables(&["KONTENA_MASTER_NAME"]);
 pub(super) const MONGODB_URI: Key = Key::new("mongodb.uri", Form::Secret)
     .or_variables(&["MONGODB_URI", "MONGOHQ_URL"])
     .or_credential("mongodb_uri");
 pub(super) const LISTEN: Key = Key::new("http.listen", Form::Text).or_variables(&["PORT"]);
-pub(super) const ADVERTISE: Key = Key::new("http.advertise", Form::Text);
-pub(super) const TRUSTED_PROXIES: Key = Key::new("http.trusted_proxies", Form::Text);
+pub(super) const ADVERTISE: Key =
+    Key::new("http.advertise", Form::Text).or_variables(&["KONTENA_MASTER_ADVERTISE"]);
+pub(super) const TRUSTED_PROXIES: Key =
+    Key::new("http.trusted_proxies", Form::Text).or_variables(&["KONTENA_MASTER_TRUSTED_PROXIES"]);
 pub(super) const DRAIN_GRACE: Key = Key::new("http.drain_grace", Form::Time).reloads();
 pub(super) const LEASE_TTL: Key = Key::new("election.lease_ttl", Form::Time).reloads();
 pub(super) const ELIGIBLE: Key = Key::new("election.eligible", Form::Flag).reloads();
 pub(super) const PREFERRED: Key = Key::new("election.preferred", Form::Flag).reloads();
 pub(super) const ADMIN_SOCKET: Key = Key::new("admin.socket", Form::Path);
-pub(super) const ADMIN_TOKEN: Key =
-    Key::new("admin.token", Form::Secret).or_credential("admin_token").reloads();
+pub(super) const ADMIN_TOKEN: Key = Key::new("admin.token", Form::Secret)
+    .or_variables(&["KONTENA_MASTER_ADMIN_TOKEN"])
+    .or_credential("admin_token")
+    .reloads();
 pub(super) const ADMIN_TOKEN_FILE: Key = Key::new("admin.token_file", Form::Path).reloads();
 pub(super) const COMPAT_VERSION: Key = Key::new("agents.compat_version", Form::Text);
 pub(super) const PING_TIMEOUT: Key =

@@ -34,6 +34,7 @@ mod lease_watch;
 mod leftovers;
 mod log_page;
 mod masters;
+mod measures;
 mod old_deploys;
 mod opaque;
 mod original_lock;
@@ -98,6 +99,7 @@ pub use lease_watch::LeaseWatch;
 pub use leftovers::Leftovers;
 pub use log_page::Page;
 pub use masters::{MasterRow, Masters};
+pub use measures::Measures;
 pub use old_deploys::{OldDeploys, Overfull};
 pub use original_lock::OriginalLock;
 pub use overview::{

@@ -22,12 +22,16 @@ pub use fleet::{Fleet, Grid};
 pub use life::PodRecord;
 pub use run::Agent;
 
+use crate::tls::Trust;
+
 /// How an agent is set up.
 #[derive(Clone, Debug)]
 pub struct Settings {
     /// Where the masters listen, as `host:port`. Each dial tries them from a random one on, as behind a load
     /// balancer.
     pub masters: Vec<String>,
+    /// Whom it believes, where its connection is encrypted.
+    pub trust: Option<Trust>,
     /// The token that it brings.
     pub token: Token,
     /// Its host's engine.
@@ -96,6 +100,7 @@ impl Settings {
     pub fn new(masters: Vec<String>, token: Token, number: usize) -> Self {
         Self {
             masters,
+            trust: None,
             token,
             node_id: node_id(number),
             name: format!("node-{number}"),

@@ -12,3 +12,4 @@ pub mod program;
 pub mod relay;
 mod scratch;
 pub mod terminal;
+pub mod tls;

@@ -37,6 +37,8 @@ pub struct Settings {
     pub probe_every: Option<Duration>,
     /// Lines to add to the configuration file, tables included.
     pub configuration: String,
+    /// How long it serves on when it is stopped.
+    pub drain_grace: Duration,
     /// Whom it believes where a request came from.
     pub trusted_proxies: Vec<String>,
     /// Variables for its environment.
@@ -54,6 +56,7 @@ impl Settings {
             uri: uri.into(),
             probe_every: None,
             configuration: String::new(),
+            drain_grace: Duration::from_millis(200),
             trusted_proxies: Vec::new(),
             environment: Vec::new(),
             log_level: "info",
@@ -92,13 +95,22 @@ impl Master {
         };
         fs::create_dir(master.runtime_directory())?;
         fs::write(master.path("token"), TOKEN)?;
-        let Settings { name, uri, probe_every: _, configuration, trusted_proxies, environment: _, log_level } =
-            &master.settings;
+        let Settings {
+            name,
+            uri,
+            probe_every: _,
+            configuration,
+            drain_grace,
+            trusted_proxies,
+            environment: _,
+            log_level,
+        } = &master.settings;
         let text = format!(
-            "name = {name:?}\n[mongodb]\nuri = {uri:?}\n[http]\nlisten = \"127.0.0.1:{}\"\ndrain_grace = \"200ms\"\n\
+            "name = {name:?}\n[mongodb]\nuri = {uri:?}\n[http]\nlisten = \"127.0.0.1:{}\"\ndrain_grace = \"{}ms\"\n\
              trusted_proxies = {:?}\n\
              [admin]\nsocket = {:?}\ntoken_file = {:?}\n[log]\nlevel = {log_level:?}\n{configuration}",
             master.port,
+            drain_grace.as_millis(),
             trusted_proxies.join(", "),
             master.path("runtime/admin.sock").display().to_string(),
             master.path("token").display().to_string(),

@@ -16,7 +16,8 @@ use hyper::service::service_fn;
 use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::net::{TcpListener, TcpStream, UnixListener, UnixStream};
-use tokio::sync::Semaphore;
+use tokio::sync::{Notify, OwnedSemaphorePermit, Semaphore};
+use tokio::time::timeout;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use tower_service::Service;
@@ -27,6 +28,12 @@ const HEAD_WITHIN: Duration = Duration::from_secs(15);
 const HEAD_MAX: usize = 64 << 10;
 /// How many connections there may be, agents' among them: below the number of files that the unit allows.
 const CONNECTIONS_MAX: usize = 60_000;
+/// How long a master that stops waits for the first request of a connection that it took in: it may be on its way.
+const FIRST_WITHIN: Duration = Duration::from_secs(1);
+/// A listener without a new connection for so long is closed when the master stops.
+const QUIET: Duration = Duration::from_millis(10);
+/// It is closed that late in any case.
+const CLOSED_WITHIN: Duration = Duration::from_millis(200);
 /// Before the next try when the host has no more files or memory for a connection.
 const RETRY: Duration = Duration::from_millis(200);
 
@@ -89,6 +96,13 @@ impl Door for UnixListener {
 /// Serves until `serving` ends and every connection has.
 pub(crate) async fn serve(door: impl Door, router: Router, serving: CancellationToken) {
     let (connections, places) = (TaskTracker::new(), Arc::new(Semaphore::new(CONNECTIONS_MAX)));
+    let take_in = |(stream, peer), place| {
+        let conversation = converse(stream, peer, router.clone(), serving.clone());
+        connections.spawn(async move {
+            conversation.await;
+            drop::<OwnedSemaphorePermit>(place);
+        });
+    };
     loop {
         let accepted = tokio::select! {
             () = serving.cancelled() => break,
@@ -99,13 +113,7 @@ pub(crate) async fn serve(door: impl Door, router: Router, serving: Cancellation
             } => accepted,
         };
         match accepted {
-            Ok(((stream, peer), place)) => {
-                let conversation = converse(stream, peer, router.clone(), serving.clone());
-                connections.spawn(async move {
-                    conversation.await;
-                    drop(place);
-                });
-            }
+            Ok((connection, place)) => take_in(connection, place),
             // Who left before it was taken in.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             Err(error) => {
@@ -114,6 +122,15 @@ pub(crate) async fn serve(door: impl Door, router: Router, serving: Cancellation
             }
         }
     }
+    // Who waits in the kernel's queue would be cut off with the listener, its request perhaps sent already.
+    let closing = async {
+        while let Ok(Ok(connection)) = timeout(QUIET, door.next()).await {
+            let Ok(place) = Arc::clone(&places).try_acquire_owned() else { break };
+            take_in(connection, place);
+        }
+    };
+    let _closed_late = timeout(CLOSED_WITHIN, closing).await;
+    drop(door);
     connections.close();
     connections.wait().await;
 }
@@ -124,7 +141,10 @@ async fn converse(
     router: Router,
     serving: CancellationToken,
 ) {
+    let asked = Arc::new(Notify::new());
+    let asking = Arc::clone(&asked);
     let service = service_fn(move |request: Request<Incoming>| {
+        asking.notify_one();
         let mut request = request.map(Body::new);
         peer.mark(request.extensions_mut());
         // A router is always ready.
@@ -139,7 +159,11 @@ async fn converse(
     let mut connection = std::pin::pin!(connection);
     let ended = tokio::select! {
         ended = connection.as_mut() => ended,
-        () = serving.cancelled() => {
+        () = async {
+            serving.cancelled().await;
+            // A request before then counts too.
+            let _silent = timeout(FIRST_WITHIN, asked.notified()).await;
+        } => {
             connection.as_mut().graceful_shutdown();
             connection.await
         }

@@ -2,33 +2,26 @@
 
 use std::fs;
 
-use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::registry::Registry;
 
-use super::Seconds;
+use super::{number, seconds};
 
 /// Registers what can be read; on a host that hides it, nothing.
 pub(super) fn register(registry: &mut Registry) {
     let registry = registry.sub_registry_with_prefix("process");
-    let whole = |registry: &mut Registry, name: &str, help: &str, value: u64| {
-        let gauge = Gauge::<i64>::default();
-        gauge.set(i64::try_from(value).unwrap_or(i64::MAX));
-        registry.register(name, help, gauge);
-    };
     if let Some(bytes) = resident_bytes() {
-        whole(registry, "resident_memory_bytes", "Resident memory", bytes);
+        number(registry, "resident_memory_bytes", "Resident memory", bytes);
     }
     if let Ok(open) = fs::read_dir("/proc/self/fd") {
         let count = u64::try_from(open.count()).unwrap_or(0);
-        whole(registry, "open_fds", "Open file descriptors", count);
+        number(registry, "open_fds", "Open file descriptors", count);
     }
     let limit = rustix::process::getrlimit(rustix::process::Resource::Nofile).current;
-    whole(registry, "max_fds", "The most file descriptors that may be open", limit.unwrap_or(u64::MAX));
+    number(registry, "max_fds", "The most file descriptors that may be open", limit.unwrap_or(u64::MAX));
     let used = rustix::time::clock_gettime(rustix::time::ClockId::ProcessCPUTime);
-    let seconds = Seconds::default();
     #[expect(clippy::cast_precision_loss, reason = "years of computing fit")]
-    seconds.set(used.tv_sec as f64 + used.tv_nsec as f64 / 1e9);
-    registry.register("cpu_seconds", "Time spent computing", seconds);
+    let used = used.tv_sec as f64 + used.tv_nsec as f64 / 1e9;
+    seconds(registry, "cpu_seconds", "Time spent computing", used);
 }
 
 fn resident_bytes() -> Option<u64> {

@@ -5,14 +5,15 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 use futures_util::{SinkExt, StreamExt};
 use kontena_wire::rpc;
-use tokio::net::TcpStream;
 use tokio::time::timeout;
 use tokio_tungstenite::WebSocketStream;
 use tokio_tungstenite::tungstenite::handshake::client::generate_key;
 use tokio_tungstenite::tungstenite::http::{HeaderMap, Request};
 use tokio_tungstenite::tungstenite::protocol::{CloseFrame, Message, WebSocketConfig};
 
-/// For TCP, and for the answer to the upgrade.
+use crate::tls::{Line, Trust, connect};
+
+/// For TCP and TLS together, and for the answer to the upgrade.
 const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 /// For the answer to a request: longer than a master may take.
 const ANSWER_LIMIT: Duration = Duration::from_secs(35);
@@ -22,6 +23,8 @@ const ANSWER_LIMIT: Duration = Duration::from_secs(35);
 pub struct Dial {
     /// As `host:port`.
     pub master: String,
+    /// Whom to believe, where the connection is encrypted.
+    pub trust: Option<Trust>,
     /// In addition to those of the upgrade.
     pub headers: Vec<(&'static str, String)>,
 }
@@ -39,6 +42,7 @@ impl Dial {
         };
         Self {
             master: master.to_owned(),
+            trust: settings.trust.clone(),
             headers: vec![
                 ("Kontena-Node-Id", settings.node_id.clone()),
                 ("Kontena-Node-Name", settings.name.clone()),
@@ -85,19 +89,19 @@ impl std::error::Error for Refused {}
 #[derive(Debug)]
 pub struct Connection {
     /// The socket, for what is no message.
-    pub socket: WebSocketStream<TcpStream>,
+    pub socket: WebSocketStream<Line>,
     /// Of the answer.
     pub headers: HeaderMap,
 }
 
 /// Connects as an agent does.
 pub async fn dial(dial: &Dial) -> Result<Connection> {
-    let stream =
-        timeout(CONNECT_WITHIN, TcpStream::connect(&dial.master)).await.context("no TCP in time")??;
-    stream.set_nodelay(true)?;
+    let connecting = connect(&dial.master, dial.trust.as_ref());
+    let stream = timeout(CONNECT_WITHIN, connecting).await.context("no connection in time")??;
+    let scheme = if dial.trust.is_some() { "wss" } else { "ws" };
     let mut request = Request::builder()
         .method("GET")
-        .uri(format!("ws://{}/", dial.master))
+        .uri(format!("{scheme}://{}/", dial.master))
         .header("Host", &dial.master)
         .header("Upgrade", "websocket")
         .header("Connection", "Upgrade")

@@ -8,7 +8,8 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, Result};
 use mongodb::bson::{Document, doc};
 use mongodb::options::{ClientOptions, Credential, Tls, TlsOptions};
-use rcgen::{BasicConstraints, CertificateParams, CertifiedIssuer, IsCa, KeyPair};
+
+use crate::tls::{Authority, Issued};
 
 /// The first user of a set, which may do everything.
 const ADMINISTRATOR: (&str, &str) = ("root", "the-password-of-root");
@@ -26,12 +27,8 @@ pub(super) struct Security {
 impl Security {
     /// Makes keys and certificates in `directory`.
     pub(super) fn new(directory: &Path) -> Result<Self> {
-        let mut params = CertificateParams::new(Vec::new())?;
-        params.is_ca = IsCa::Ca(BasicConstraints::Unconstrained);
-        let authority = CertifiedIssuer::self_signed(params, KeyPair::generate()?)?;
-        let key = KeyPair::generate()?;
-        let certificate =
-            CertificateParams::new(vec!["127.0.0.1".to_owned()])?.signed_by(&key, &authority)?;
+        let authority = Authority::new()?;
+        let Issued { certificate, key } = authority.issue(&["127.0.0.1"])?;
         let write = |name: &str, text: String| -> Result<PathBuf> {
             let path = directory.join(name);
             fs::write(&path, text).with_context(|| format!("cannot write {}", path.display()))?;
@@ -41,7 +38,7 @@ impl Security {
         };
         Ok(Self {
             key_file: write("key-file", "a key that the members share\n".replace(' ', "+"))?,
-            certificate: write("server.pem", certificate.pem() + &key.serialize_pem())?,
+            certificate: write("server.pem", certificate + &key)?,
             authority: write("authority.pem", authority.pem())?,
         })
     }
