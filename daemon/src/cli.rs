@@ -178,6 +178,9 @@ pub(crate) struct Run {
     /// Record to this file when this master acted, for measurements.
     #[arg(long, hide = true, value_name = "FILE")]
     pub(crate) trace: Option<PathBuf>,
+    /// Divide the times of the link to Kontena Cloud by this, for tests.
+    #[arg(long, hide = true, value_name = "TIMES", default_value_t = 1)]
+    pub(crate) cloud_hurry: u32,
     /// Where to note what is needed to give back the lease of this process when it is dead.
     #[arg(long, hide = true, env = "RUNTIME_DIRECTORY", value_name = "DIR")]
     pub(crate) runtime_directory: Option<PathBuf>,

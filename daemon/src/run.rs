@@ -36,6 +36,7 @@ pub(crate) fn run(path: &Path, arguments: &Run) -> anyhow::Result<()> {
     };
     config.settings.probe_every = arguments.probe_every;
     config.settings.trace.clone_from(&arguments.trace);
+    config.settings.cloud = config.settings.cloud.hurried(arguments.cloud_hurry);
     let log_level = telemetry::start(&config.log_level)?;
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build()?;
     let outcome = runtime.block_on(serve(path, config, log_level, arguments));

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::process::ExitCode;
 
 use anyhow::{Context, bail};
-use kontena_wire::cluster::{Cluster, Drain, MasterState, StepDown};
+use kontena_wire::cluster::{CloudState, Cluster, Drain, MasterState, StepDown};
 use reqwest::Method;
 
 use crate::admin_client::{AdminClient, Reply};
@@ -129,6 +129,9 @@ fn in_words(cluster: &Cluster) -> String {
         None => writeln!(text, "leader   none (last term {})", cluster.term),
     };
     let _written = writeln!(text, "agents   {} connected", cluster.agents.connected);
+    if let Some(cloud) = cluster.cloud.as_ref().filter(|cloud| cloud.state != CloudState::Off) {
+        let _written = writeln!(text, "cloud    {} ({})", cloud.state.name(), cloud.why);
+    }
     let widest = cluster.masters.iter().map(|master| master.name.len()).max().unwrap_or(0).max(6);
     let _written =
         writeln!(text, "\n{:widest$}  {:10}  {:>9}  {:>8}  URL", "MASTER", "STATE", "LAST SEEN", "DB RTT");
@@ -190,6 +193,7 @@ mod tests {
             agents: Agents { connected: 5, total: 6 },
             duties: Vec::new(),
             history: Vec::new(),
+            cloud: None,
         }
     }
 

@@ -2,6 +2,7 @@
 //! and how a master behaves as a process.
 
 mod agents;
+mod cloud;
 mod duties;
 mod events;
 mod fence;

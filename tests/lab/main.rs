@@ -57,6 +57,8 @@ enum Scenario {
     Api(scenario::api::Api),
     /// Everything breaks at random, under load: is all as it was wanted when it is calm again?
     Chaos(scenario::chaos::Chaos),
+    /// Kill leaders while events flow to Kontena Cloud: does it hear all of them, in order?
+    Cloud(scenario::cloud::Cloud),
     /// Place and deploy many services: how fast, and what does it cost the database?
     Schedule(scenario::schedule::Schedule),
     /// Real load balancers before three masters that are drained, killed and restarted: what is noticed behind them?
@@ -82,6 +84,7 @@ async fn main() -> ExitCode {
         Scenario::Misbehaviour(arguments) => scenario::misbehaviour::run(arguments).await.map(Some),
         Scenario::Api(api) => scenario::api::run(api).await.map(Some),
         Scenario::Chaos(chaos) => scenario::chaos::run(chaos).await.map(Some),
+        Scenario::Cloud(cloud) => scenario::cloud::run(cloud).await.map(Some),
         Scenario::Schedule(schedule) => scenario::schedule::run(schedule).await.map(Some),
         Scenario::Balancers(arguments) => scenario::balancers::run(arguments).await.map(Some),
         Scenario::Idle(idle) => scenario::idle::run(idle).await.map(Some),

@@ -37,6 +37,8 @@ pub(crate) struct Plan {
     pub(crate) drain_grace: Option<Duration>,
     /// Whether the masters stand behind a load balancer on this host.
     pub(crate) balanced: bool,
+    /// How many times as fast as usual masters try to reach Kontena Cloud.
+    pub(crate) cloud_hurry: u32,
     /// Variables for the environment of the masters.
     pub(crate) environment: Vec<(&'static str, String)>,
 }
@@ -51,6 +53,7 @@ impl Default for Plan {
             relays: false,
             drain_grace: None,
             balanced: false,
+            cloud_hurry: 1,
             environment: Vec::new(),
         }
     }
@@ -101,6 +104,7 @@ impl Rig {
             settings.environment.clone_from(&plan.environment);
             settings.drain_grace = plan.drain_grace.unwrap_or(settings.drain_grace);
             settings.trusted_proxies.extend(plan.balanced.then(|| "127.0.0.1".to_owned()));
+            settings.cloud_hurry = plan.cloud_hurry;
             settings.probe_every = plan.probe.then_some(Duration::from_millis(5));
             if let Some(ttl) = plan.ttl {
                 settings.configuration = format!("[election]\nlease_ttl = \"{}ms\"\n", ttl.as_millis());

@@ -5,6 +5,7 @@ pub(crate) mod api;
 pub(crate) mod balancers;
 pub(crate) mod bus;
 pub(crate) mod chaos;
+pub(crate) mod cloud;
 pub(crate) mod demo;
 pub(crate) mod failover;
 pub(crate) mod handover;

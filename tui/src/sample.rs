@@ -99,6 +99,7 @@ pub(crate) fn cluster() -> Cluster {
             duty("original_lock", 0, "held"),
         ],
         history: vec![reign(14, -60_000), reign(13, -600_000)],
+        cloud: None,
     }
 }
 

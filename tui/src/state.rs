@@ -204,7 +204,7 @@ impl State {
     }
 
     /// Takes over a new picture.
-    pub(crate) fn take_picture(&mut self, cluster: Cluster) {
+    pub(crate) fn take_picture(&mut self, mut cluster: Cluster) {
         let now = self.now;
         for master in &cluster.masters {
             if let Some(rtt) = master.mongo_rtt_ms {
@@ -221,6 +221,8 @@ impl State {
         }
         let leads = cluster.leader.as_ref().is_some_and(|leader| leader.acting);
         self.leaderless_since = if leads { None } else { self.leaderless_since.or(Some(now)) };
+        // The link to Kontena Cloud is a line among what the leader does.
+        cluster.duties.extend(cluster.cloud.as_ref().map(crate::view::cloud));
         self.picture = Some(Picture { cluster, at: now });
         self.refresh_tables();
     }

@@ -12,7 +12,7 @@ mod stacks;
 use serde_json::Value;
 
 pub(crate) use agents::Agents;
-pub(crate) use duties::{Duties, has_failed};
+pub(crate) use duties::{Duties, cloud, has_failed};
 pub(crate) use events::Events;
 pub(crate) use masters::Masters;
 pub(crate) use services::Services;

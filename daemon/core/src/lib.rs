@@ -7,6 +7,7 @@
 pub mod access;
 pub mod agents;
 pub mod clock;
+pub mod cloud;
 pub mod deploy;
 pub mod election;
 pub mod exec;

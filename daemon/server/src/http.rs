@@ -25,7 +25,8 @@ use kontena_wire::cluster::Refusal;
 use tokio::sync::watch;
 
 pub use access::Admission;
-pub(crate) use api::Resources;
+pub(crate) use api::{Composed, Composer, Resources, RestDesk};
+pub(crate) use cluster::rfc3339;
 pub(crate) use serve::serve;
 
 use crate::agents::{Agents, at_root};

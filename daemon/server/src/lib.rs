@@ -6,6 +6,7 @@ mod agents;
 mod candidacy;
 mod chronicle;
 pub mod clock;
+mod cloud;
 mod deploys;
 mod desk;
 mod duties;
@@ -24,6 +25,7 @@ mod stacks;
 mod trace;
 
 pub use agents::{AgentSettings, Agents, CallError, Exec, ExecEvent};
+pub use cloud::CloudSettings;
 pub use http::Admission;
 pub use master::{Listeners, Manager, Master, RunError, StartError, Wishes};
 pub use oversight::Watchdog;

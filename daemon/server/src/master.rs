@@ -21,6 +21,7 @@ use crate::agents::{Agents, Desks, Surroundings};
 use crate::candidacy::Candidacy;
 use crate::chronicle::Chronicle;
 use crate::clock::SystemClock;
+use crate::cloud::Cloud;
 use crate::deploys::Deployer;
 use crate::duties::{self, Owner, Statuses};
 use crate::election::{Leadership, Request, Requests};
@@ -284,7 +285,7 @@ impl Master {
             store: main.clone(),
             streams: streams.clone(),
             deployer: deployer.clone(),
-            writer: writer_handle,
+            writer: writer_handle.clone(),
             picture: picture.clone(),
             statuses: statuses.clone(),
             metrics: SharedMetrics::clone(&metrics),
@@ -325,6 +326,7 @@ impl Master {
             agents,
             resources: resources.start(cancel),
         });
+        tasks.spawn(Cloud::new(&api, &main, &streams, writer_handle).run(cancel.clone()));
         Ok(Started { api, lease_thread, listeners, stores: [main, streams] })
     }
 }

@@ -1,6 +1,7 @@
 //! What is counted, for Prometheus. Counters are moved where things happen; gauges are read off when somebody
 //! asks. The registry is a value, so that several masters fit into one process.
 
+mod cloud;
 mod grids;
 mod measured;
 mod process;
@@ -20,6 +21,7 @@ use prometheus_client::metrics::gauge::Gauge;
 use prometheus_client::metrics::histogram::Histogram;
 use prometheus_client::registry::Registry;
 
+pub(crate) use cloud::CloudMetrics;
 pub(crate) use measured::Measured;
 
 use crate::duties::DutyStatus;
@@ -98,6 +100,7 @@ pub(crate) struct Metrics {
     pub(crate) terms_won: Counter,
     pub(crate) handovers: Counter,
     pub(crate) false_takeovers: Counter,
+    pub(crate) cloud: CloudMetrics,
     calls: Calls,
     batches: Family<BatchLabels, Counter>,
     effects: Family<DutyLabels, Counter>,
@@ -154,7 +157,9 @@ impl Metrics {
     }
 
     fn register_counters(&self, registry: &mut Registry) {
-        let Self { terms_won, handovers, false_takeovers, calls, batches, effects, rescheduled } = self;
+        let Self { terms_won, handovers, false_takeovers, cloud, calls, batches, effects, rescheduled } =
+            self;
+        cloud.register(registry);
         registry.register("terms_won", "Terms that this master took", terms_won.clone());
         registry.register("handovers", "Terms that this master gave back by itself", handovers.clone());
         registry.register(

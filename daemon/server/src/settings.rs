@@ -15,6 +15,7 @@ use serde_json::Value;
 use subtle::ConstantTimeEq;
 
 use crate::agents::AgentSettings;
+use crate::cloud::CloudSettings;
 
 /// The settings of one master.
 #[derive(Clone, Debug)]
@@ -51,6 +52,8 @@ pub struct Settings {
     pub trace: Option<PathBuf>,
     /// How agents are treated.
     pub agents: AgentSettings,
+    /// When the link to Kontena Cloud is tried.
+    pub cloud: CloudSettings,
     /// Where the HTTP API listens.
     pub listen: SocketAddr,
 }

@@ -10,7 +10,7 @@ use kontena_core::agents::version::Version;
 use kontena_core::election::{TTL_DEFAULT, Timing};
 use kontena_core::token::Digester;
 use kontena_core::vault;
-use kontena_server::{AdminToken, AgentSettings, ConfigurationDefaults, Settings, Tunables};
+use kontena_server::{AdminToken, AgentSettings, CloudSettings, ConfigurationDefaults, Settings, Tunables};
 use kontena_store::DatabaseUri;
 use secrecy::{ExposeSecret, SecretString};
 
@@ -123,6 +123,7 @@ pub(super) fn check(merged: Fragment, looked_in: &str) -> Result<Config, Vec<Fau
         probe_every: None,
         trace: None,
         agents,
+        cloud: CloudSettings::default(),
         listen,
     };
     Ok(Config { settings, admin_socket, admin_token, log_level, merged })

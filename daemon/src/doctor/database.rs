@@ -3,8 +3,10 @@
 use std::time::Duration;
 
 use kontena_core::clock::Clock;
+use kontena_core::cloud::Target;
 use kontena_server::clock::{SystemClock, wall_ms};
 use kontena_store::{CommandCounter, Facts, Failure, Known, MasterRow, Purpose, SetFacts, Store};
+use kontena_wire::cluster::CloudState;
 
 use super::{Finding, create_user, grant_monitoring};
 use crate::config::Config;
@@ -47,9 +49,49 @@ pub(super) async fn examine(config: &Config) -> Vec<Finding> {
     findings.extend(asked("original master", original, |at| original_master(at, wall_ms())));
     let masters = store.masters().all(LIMIT).await;
     findings.extend(asked("masters", masters, |rows| drift(&rows, &settings.fingerprint, &settings.version)));
+    findings.extend(asked("Kontena Cloud", cloud(&store).await, |found| found));
     findings.extend(asked("unique names", store.duplicates(LIMIT).await, duplicates));
     store.close(Duration::from_millis(500)).await;
     findings
+}
+
+/// The link to Kontena Cloud: whether it is wanted, and how it does.
+async fn cloud(store: &Store) -> Result<Vec<Finding>, Failure> {
+    const CHECK: &str = "Kontena Cloud";
+    // Only whether there is a secret matters here: it stays encrypted.
+    let wanted = Target::from_configuration(&store.configurations().all().await?);
+    let target = match wanted {
+        Ok(target) => target,
+        Err(off) => return Ok(vec![Finding::good(CHECK, format!("not linked: {off}"))]),
+    };
+    let position = store.cloud().position(LIMIT).await?;
+    let (events, gaps) = position.map_or((0, 0), |position| (position.events, position.gaps));
+    let mut findings = Vec::new();
+    match store.cloud().link(LIMIT).await? {
+        Some(link) if link.state == CloudState::Connected => findings.push(Finding::good(
+            CHECK,
+            format!("linked to {} by {}, {events} events told", link.why, link.master),
+        )),
+        Some(link) if link.state == CloudState::Down => findings.push(Finding::warning(
+            CHECK,
+            format!("{} is not reached by {}: {}", target.url, link.master, link.why),
+            "see cloud.socket_uri, oauth2.client_id and oauth2.client_secret (kontena master config get), or switch \
+             the link off: kontena master config set cloud.enabled=false",
+        )),
+        Some(_) | None => findings.push(Finding::unknown(
+            CHECK,
+            format!("it is wanted to {}, and no leader tried it yet", target.url),
+            "a leader looks at the configuration each 30 s",
+        )),
+    }
+    if gaps > 0 {
+        findings.push(Finding::warning(
+            CHECK,
+            format!("events were missed {gaps} times, since the database did not remember far enough back"),
+            "a larger oplog remembers longer (replSetResizeOplog)",
+        ));
+    }
+    Ok(findings)
 }
 
 /// Turns an answer into findings; a question that was not answered is a finding itself.

@@ -289,7 +289,7 @@ fn forwarding(LogForwarding { forwarder, opts }: &LogForwarding) -> Document {
     doc! { "_id": fresh(), "forwarder": forwarder, "opts": object_from_json(opts) }
 }
 
-fn parse(row: &Document) -> Result<GridRow, Failure> {
+pub(crate) fn parse(row: &Document) -> Result<GridRow, Failure> {
     let statsd = row.get_document("stats").and_then(|stats| stats.get_document("statsd")).ok();
     let logs = row.get_document("grid_logs_opts").ok();
     let or = |key: &str, default: &str| row.text(key).unwrap_or_else(|| default.to_owned());

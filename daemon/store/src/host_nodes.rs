@@ -23,6 +23,7 @@ use crate::command::{Failure, integer, is_duplicate, write_each};
 use crate::document::{Read, oid, oids};
 use crate::table::inserting;
 
+pub(crate) use details::parse as parse_details;
 pub use details::{MadeNode, NodeDetails};
 pub use overview::NodeSummary;
 pub use reports::Reported;

@@ -13,11 +13,13 @@ use mongodb::error::ErrorKind;
 use mongodb::options::IndexOptions;
 
 use crate::client::Store;
+use crate::cloud::{CLOUD, NAMES};
 use crate::command::Failure;
 use crate::original_lock::LOCKS;
 use crate::schedules::SCHEDULES;
 
-const COLLECTIONS: [&str; 7] = ["leases", "fences", "masters", "leader_history", "cluster", LOCKS, SCHEDULES];
+const COLLECTIONS: [&str; 9] =
+    ["leases", "fences", "masters", "leader_history", "cluster", LOCKS, SCHEDULES, CLOUD, NAMES];
 
 /// Fields that no two documents may have alike.
 #[derive(Clone, Debug)]

@@ -24,6 +24,68 @@ pub struct Cluster {
     pub duties: Vec<Duty>,
     /// The latest terms, the newest first.
     pub history: Vec<Reign>,
+    /// The link to Kontena Cloud, as the leader noted it last. None: no leader did yet.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cloud: Option<Cloud>,
+}
+
+/// The link to Kontena Cloud, which only the leader holds. The counts are those of all leaders together.
+#[derive(Clone, Debug, Serialize, Deserialize, PartialEq, Eq)]
+pub struct Cloud {
+    /// What it is right now.
+    pub state: CloudState,
+    /// Why, or to where.
+    pub why: String,
+    /// The name of the master that noted it.
+    pub master: String,
+    /// The term that it led.
+    pub term: u64,
+    /// Since when, RFC 3339.
+    pub since: String,
+    /// Links that were made.
+    pub links: u64,
+    /// Events that the cloud has for certain.
+    pub events: u64,
+    /// Events that the cloud may have got once more than it should.
+    pub repeated: u64,
+    /// How often events were missed, since the database did not remember that far back.
+    pub gaps: u64,
+    /// When the last of them was confirmed, RFC 3339.
+    #[serde(default)]
+    pub confirmed_at: Option<String>,
+}
+
+/// What the link to Kontena Cloud is.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, PartialEq, Eq)]
+#[serde(rename_all = "lowercase")]
+pub enum CloudState {
+    /// The configuration does not want it.
+    Off,
+    /// It is wanted, and tried again and again.
+    Down,
+    /// It stands.
+    Connected,
+}
+
+impl CloudState {
+    /// All there are.
+    pub const ALL: [Self; 3] = [Self::Off, Self::Down, Self::Connected];
+
+    /// As in JSON.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Off => "off",
+            Self::Down => "down",
+            Self::Connected => "connected",
+        }
+    }
+
+    /// From what is stored.
+    #[must_use]
+    pub fn from_name(name: &str) -> Option<Self> {
+        Self::ALL.into_iter().find(|state| state.name() == name)
+    }
 }
 
 /// Who holds the lease.

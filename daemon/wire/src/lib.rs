@@ -4,6 +4,7 @@
 pub mod agent;
 pub mod agents;
 pub mod api;
+pub mod cloud;
 pub mod cluster;
 pub mod events;
 pub mod grid_events;

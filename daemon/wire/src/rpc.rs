@@ -13,7 +13,7 @@ use std::fmt;
 pub use rmpv::Value;
 use thiserror::Error;
 
-pub use json::json;
+pub use json::{from_json, json};
 pub use limits::LimitError;
 
 /// The largest message that either side accepts, in bytes.

@@ -6,8 +6,8 @@ use anyhow::{Context, Result};
 use kontena_core::election::{HolderId, TTL_DEFAULT, Timing};
 use kontena_core::id::Id;
 use kontena_server::{
-    AgentSettings, Agents, CallError, ConfigurationDefaults, ExecEvent, Listeners, Manager, Master, Settings,
-    Tunables, Wishes,
+    AgentSettings, Agents, CallError, CloudSettings, ConfigurationDefaults, ExecEvent, Listeners, Manager,
+    Master, Settings, Tunables, Wishes,
 };
 use kontena_testkit::agent::{Agent, Temper, dial};
 use kontena_wire::agent::{Stream, outbound};
@@ -59,6 +59,7 @@ impl Inside {
             probe_every: None,
             trace: None,
             agents: AgentSettings::default(),
+            cloud: CloudSettings::default(),
             listen: network.local_addr()?,
         };
         let id = HolderId::from_bytes(rand::random());

@@ -41,6 +41,8 @@ pub struct Settings {
     pub drain_grace: Duration,
     /// Whom it believes where a request came from.
     pub trusted_proxies: Vec<String>,
+    /// How many times as fast as usual it tries to reach Kontena Cloud.
+    pub cloud_hurry: u32,
     /// Variables for its environment.
     pub environment: Vec<(&'static str, String)>,
     /// The log's level.
@@ -58,6 +60,7 @@ impl Settings {
             configuration: String::new(),
             drain_grace: Duration::from_millis(200),
             trusted_proxies: Vec::new(),
+            cloud_hurry: 1,
             environment: Vec::new(),
             log_level: "info",
         }
@@ -95,16 +98,8 @@ impl Master {
         };
         fs::create_dir(master.runtime_directory())?;
         fs::write(master.path("token"), TOKEN)?;
-        let Settings {
-            name,
-            uri,
-            probe_every: _,
-            configuration,
-            drain_grace,
-            trusted_proxies,
-            environment: _,
-            log_level,
-        } = &master.settings;
+        let Settings { name, uri, configuration, drain_grace, trusted_proxies, log_level, .. } =
+            &master.settings;
         let text = format!(
             "name = {name:?}\n[mongodb]\nuri = {uri:?}\n[http]\nlisten = \"127.0.0.1:{}\"\ndrain_grace = \"{}ms\"\n\
              trusted_proxies = {:?}\n\
@@ -128,6 +123,7 @@ impl Master {
         if let Some(every) = self.settings.probe_every {
             command.args(["--probe-every", &every.as_millis().to_string()]);
         }
+        command.args(["--cloud-hurry", &self.settings.cloud_hurry.to_string()]);
         command.arg("--trace").arg(self.trace_file());
         command.stdin(Stdio::null()).stdout(log.try_clone()?).stderr(log);
         self.child = Some(keeper::spawn(command).context("cannot run setpriv (of util-linux)")?);

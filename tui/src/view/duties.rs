@@ -1,6 +1,6 @@
 //! What only the leader does, with the last report of each duty.
 
-use kontena_wire::cluster::{Duty, DutyState};
+use kontena_wire::cluster::{Cloud, CloudState, Duty, DutyState};
 use serde_json::Value;
 
 use super::{Cell, Column, Detail, Listing, SortKey, float};
@@ -33,6 +33,29 @@ pub(crate) struct Duties<'a>(pub(crate) &'a State);
 /// Whether a duty's last run failed, as its report says.
 pub(crate) fn has_failed(duty: &Duty) -> bool {
     duty.last_result.as_deref().is_some_and(|result| result.starts_with("failed"))
+}
+
+/// The link to Kontena Cloud, as a line among the duties.
+pub(crate) fn cloud(cloud: &Cloud) -> Duty {
+    let Cloud { state, why, master, term: _, since, links, events, repeated, gaps, confirmed_at } = cloud;
+    let (state, what) = match state {
+        CloudState::Off => (DutyState::Off, format!("off: {why}")),
+        CloudState::Down => (DutyState::Waiting, format!("down: {why}")),
+        CloudState::Connected => (DutyState::Running, format!("linked to {why}")),
+    };
+    let counts = match (events, repeated, gaps) {
+        (0, 0, 0) => String::new(),
+        _ => format!(", {events} events told, {repeated} maybe twice, {gaps} gaps"),
+    };
+    Duty {
+        name: "cloud".to_owned(),
+        state,
+        last_run_at: confirmed_at.clone(),
+        last_result: Some(format!("{what}{counts}, since {since}, by {master}")),
+        next_run_at: None,
+        runs: *links,
+        failures: *gaps,
+    }
 }
 
 fn state_name(state: DutyState) -> &'static str {
@@ -165,5 +188,37 @@ impl Listing for Duties<'_> {
 
     fn shell(&self) -> String {
         format!("kontena-master status{} --json | jq .duties", self.0.shell_url())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::event::{Event, Link};
+    use crate::sample::{cluster, send, state};
+
+    #[test]
+    fn the_link_to_the_cloud_is_a_line() {
+        let mut told = cluster();
+        let duties = told.duties.len();
+        told.cloud = Some(Cloud {
+            state: CloudState::Connected,
+            why: "wss://socket.kontena.io/platform".to_owned(),
+            master: "master-2".to_owned(),
+            term: 14,
+            since: "2026-11-22T12:00:00.000Z".to_owned(),
+            links: 3,
+            events: 120,
+            repeated: 4,
+            gaps: 0,
+            confirmed_at: None,
+        });
+        let mut state = state((120, 40));
+        send(&mut state, 0, Event::Link(Link::Picture(Box::new(told))));
+        let listing = Duties(&state);
+        assert_eq!((listing.len(), listing.id(duties).as_str()), (duties + 1, "cloud"));
+        let report = listing.cell(duties, REPORT).text;
+        let expected = "linked to wss://socket.kontena.io/platform, 120 events told, 4 maybe twice, 0 gaps";
+        assert!(report.starts_with(expected), "{report}");
     }
 }

@@ -127,6 +127,12 @@ impl Provider {
         })
     }
 
+    /// The host that browsers are sent to.
+    #[must_use]
+    pub fn authorize_host(&self) -> Option<&str> {
+        self.authorize_endpoint.host_str()
+    }
+
     /// Where the provider sends the browser back to.
     #[must_use]
     pub fn callback(&self) -> String {

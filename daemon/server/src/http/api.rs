@@ -5,6 +5,7 @@ mod answer;
 mod break_glass;
 mod caller;
 mod certificates;
+mod cloud;
 mod compress;
 mod config;
 mod container_logs;
@@ -41,6 +42,7 @@ use axum::{Router, middleware};
 
 pub(super) use administrators::operations;
 pub(super) use break_glass::make_admin_token;
+pub(crate) use cloud::{Composed, Composer, RestDesk};
 pub(crate) use resources::Resources;
 pub(super) use token_layer::{bearer, client_address};
 

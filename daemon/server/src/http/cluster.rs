@@ -29,14 +29,15 @@ pub(super) async fn show(State(api): State<Api>) -> Response {
         let reign = api.history.reign(READ_LIMIT).await?;
         let history = api.history.latest(HISTORY, READ_LIMIT).await?;
         let total = api.resources.store.host_nodes().count(READ_LIMIT).await?;
-        Ok::<_, kontena_store::Failure>((reign, history, total))
+        let cloud = crate::cloud::sight(&api.resources.store, READ_LIMIT).await?;
+        Ok::<_, kontena_store::Failure>((reign, history, total, cloud))
     };
     // Both wait for the same database: together, so that its silence costs one limit and not two.
     let (read, picture) = tokio::join!(tokio::time::timeout(READ_LIMIT, reads), picture(&api));
     // What is known without the database is told without it.
-    let (reign, history, total) = match read {
+    let (reign, history, total, cloud) = match read {
         Ok(Ok(read)) => read,
-        Ok(Err(_)) | Err(_) => (None, Vec::new(), 0),
+        Ok(Err(_)) | Err(_) => (None, Vec::new(), 0, None),
     };
     let now = SystemClock.now().monotonic;
     let own_acting = api.leadership.acting();
@@ -73,6 +74,7 @@ pub(super) async fn show(State(api): State<Api>) -> Response {
         masters: rows.into_iter().map(|row| master(&api, &picture, now, row)).collect(),
         duties: duties(&api),
         history: history.into_iter().map(reign_body).collect(),
+        cloud,
     })
     .into_response()
 }

@@ -13,6 +13,7 @@ fn everything() -> String {
     metrics.call("look", true, Duration::from_millis(3));
     metrics.batch("probe", 1, &Ok(()));
     metrics.rescheduled("node");
+    metrics.cloud.request(true);
     let status = DutyStatus {
         state: DutyState::Waiting,
         last_run_at: Some(1),

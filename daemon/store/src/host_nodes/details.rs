@@ -175,7 +175,7 @@ pub(super) fn changed_fields(change: &NodeChange) -> Document {
     set
 }
 
-fn parse(row: &Document) -> Result<NodeDetails, Failure> {
+pub(crate) fn parse(row: &Document) -> Result<NodeDetails, Failure> {
     let drivers = |key: &str| {
         let parse = |driver: &&Document| Some((driver.text("name")?, driver.text("version")));
         row.documents(key).iter().filter_map(parse).collect()

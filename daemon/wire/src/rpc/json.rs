@@ -35,6 +35,25 @@ fn float(number: f64) -> serde_json::Value {
     Number::from_f64(number).map_or(serde_json::Value::Null, serde_json::Value::Number)
 }
 
+/// The same the other way.
+#[must_use]
+pub fn from_json(value: &serde_json::Value) -> Value {
+    match value {
+        serde_json::Value::Null => Value::Nil,
+        serde_json::Value::Bool(flag) => Value::Boolean(*flag),
+        serde_json::Value::Number(number) => match (number.as_i64(), number.as_u64(), number.as_f64()) {
+            (Some(number), _, _) => number.into(),
+            (None, Some(number), _) => number.into(),
+            (None, None, number) => number.map_or(Value::Nil, Value::F64),
+        },
+        serde_json::Value::String(text) => text.as_str().into(),
+        serde_json::Value::Array(items) => Value::Array(items.iter().map(from_json).collect()),
+        serde_json::Value::Object(object) => {
+            Value::Map(object.iter().map(|(key, value)| (key.as_str().into(), from_json(value))).collect())
+        }
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use serde_json::json;

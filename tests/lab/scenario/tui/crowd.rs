@@ -145,5 +145,6 @@ fn cluster(url: &str, rows: usize) -> Cluster {
         agents: Agents { connected: agents, total: agents },
         duties: Vec::new(),
         history: Vec::new(),
+        cloud: None,
     }
 }

@@ -38,7 +38,7 @@ pub(super) fn logs(logs: Option<&LogForwarding>) -> Option<api::LogForwarding> {
     Some(api::LogForwarding { forwarder: forwarder.clone(), opts: opts.clone() })
 }
 
-fn body(grid: &GridRow, counts: GridCounts) -> api::Grid {
+pub(super) fn body(grid: &GridRow, counts: GridCounts) -> api::Grid {
     let GridCounts { nodes, services, containers } = counts;
     api::Grid {
         id: grid.name.clone(),

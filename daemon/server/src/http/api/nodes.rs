@@ -24,7 +24,7 @@ use super::refused::{Refused, Reply};
 use super::submitted::{At, Submitted};
 use crate::agents::CallError;
 use crate::http::Api;
-use body::{neighbours, node};
+pub(super) use body::{neighbours, node};
 
 const GRID_TOKEN: &str = "kontena-grid-token";
 

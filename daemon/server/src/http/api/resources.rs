@@ -161,6 +161,11 @@ impl Resources {
         Ok(values)
     }
 
+    /// The same, for who is no client; why it cannot be read is told in words.
+    pub(crate) async fn readable_configuration(&self) -> Result<BTreeMap<String, Value>, String> {
+        self.configuration().await.map_err(|refused| format!("{refused:?}"))
+    }
+
     /// A stored value as it was given.
     pub(super) fn readable(&self, key: &str, value: Value) -> Result<Value, Refused> {
         match (value, &self.vault) {

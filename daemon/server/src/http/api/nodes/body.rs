@@ -13,7 +13,7 @@ use crate::http::api::grids::{logs, stats};
 const USAGE: [&str; 5] = ["memory", "load", "filesystem", "usage", "cpu"];
 
 /// All nodes of a grid, as each of them sees the others.
-pub(super) fn neighbours(rows: &[NodeDetails]) -> Vec<Peer<'_>> {
+pub(in crate::http::api) fn neighbours(rows: &[NodeDetails]) -> Vec<Peer<'_>> {
     let mut sorted: Vec<&NodeDetails> = rows.iter().collect();
     sorted.sort_by_key(|row| row.id);
     sorted.into_iter().map(peer).collect()
@@ -84,7 +84,7 @@ fn usage(row: &NodeDetails) -> Option<Map<String, Value>> {
 }
 
 /// A node among its neighbours.
-pub(super) fn node(grid: &GridRow, row: &NodeDetails, neighbours: &[Peer<'_>]) -> api::Node {
+pub(in crate::http::api) fn node(grid: &GridRow, row: &NodeDetails, neighbours: &[Peer<'_>]) -> api::Node {
     api::Node {
         id: format!("{}/{}", grid.name, row.name),
         node_id: row.node_id.clone(),
