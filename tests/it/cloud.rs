@@ -144,14 +144,14 @@ async fn the_link_begins_when_it_is_wanted_and_answers_and_tells() -> Result<()>
 async fn tells(scene: &Scene) -> Result<()> {
     let Scene { cloud, admin, outside, .. } = scene;
     let admins = ["4711"].map(str::to_owned).to_vec();
-    admin.ask(Method::POST, "/v1/grids", &json!({ "name": "g" })).await?;
-    let (made, all) = scene.heard(0, "Grid", "create", "g").await?;
+    admin.ask(Method::POST, "/v1/grids", &json!({ "name": "town" })).await?;
+    let (made, all) = scene.heard(0, "Grid", "create", "town").await?;
     assert_eq!(all.len(), 1, "{all:#?}");
-    assert_eq!((made.grid.as_deref(), &made.users), (Some("g"), &admins));
+    assert_eq!((made.grid.as_deref(), &made.users), (Some("town"), &admins));
     assert!(made.object.get("token").is_none() && made.object["node_count"] == 0, "{made:#?}");
 
     let begin = cloud.events().len();
-    admin.ask(Method::POST, "/v1/grids/g/users", &json!({ "email": "user-4712@example.com" })).await?;
+    admin.ask(Method::POST, "/v1/grids/town/users", &json!({ "email": "user-4712@example.com" })).await?;
     let member = outside.one("users", doc! { "external_id": "4712" }).await?.get_object_id("_id")?.to_hex();
     let (joined, _) = scene.heard(begin, "User", "update", &member).await?;
     assert_eq!(
@@ -160,14 +160,14 @@ async fn tells(scene: &Scene) -> Result<()> {
     );
 
     let begin = cloud.events().len();
-    admin.make_service("g", "web", &json!({ "env": ["A=1"] })).await?;
-    let (made, _) = scene.heard(begin, "GridService", "create", "g/null/web").await?;
+    admin.make_service("town", "web", &json!({ "env": ["A=1"] })).await?;
+    let (made, _) = scene.heard(begin, "GridService", "create", "town/null/web").await?;
     let both = ["4711", "4712"].map(str::to_owned).to_vec();
-    assert_eq!((made.grid.as_deref(), &made.users), (Some("g"), &both));
-    assert_eq!((&made.object["env"], &made.object["grid"]), (&json!(["A=1"]), &json!({ "id": "g" })));
+    assert_eq!((made.grid.as_deref(), &made.users), (Some("town"), &both));
+    assert_eq!((&made.object["env"], &made.object["grid"]), (&json!(["A=1"]), &json!({ "id": "town" })));
     assert!(made.object.get("stop_grace_period").is_none(), "the original did not tell it");
-    admin.ask(Method::PUT, "/v1/services/g/null/web", &json!({ "instances": 3 })).await?;
-    let (changed, _) = scene.heard(begin, "GridService", "update", "g/null/web").await?;
+    admin.ask(Method::PUT, "/v1/services/town/null/web", &json!({ "instances": 3 })).await?;
+    let (changed, _) = scene.heard(begin, "GridService", "update", "town/null/web").await?;
     assert_eq!(changed.object["instances"], 3);
 
     // Containers show in their service.
@@ -180,28 +180,28 @@ async fn tells(scene: &Scene) -> Result<()> {
     };
     let containers = outside.collection("containers");
     let container = containers.insert_one(container).await?.inserted_id;
-    let (with_one, _) = scene.heard(begin, "GridService", "update", "g/null/web").await?;
+    let (with_one, _) = scene.heard(begin, "GridService", "update", "town/null/web").await?;
     assert_eq!(with_one.object["instance_counts"], json!({ "total": 1, "running": 1 }));
     let begin = cloud.events().len();
     containers.delete_one(doc! { "_id": container }).await?;
-    let (without, _) = scene.heard(begin, "GridService", "update", "g/null/web").await?;
+    let (without, _) = scene.heard(begin, "GridService", "update", "town/null/web").await?;
     assert_eq!(without.object["instance_counts"], json!({ "total": 0, "running": 0 }));
 
     let begin = cloud.events().len();
-    admin.ask(Method::POST, "/v1/grids/g/nodes", &json!({ "name": "n1" })).await?;
-    let (node, _) = scene.heard(begin, "HostNode", "create", "g/n1").await?;
-    assert_eq!(node.object["grid"]["name"], "g");
+    admin.ask(Method::POST, "/v1/grids/town/nodes", &json!({ "name": "n1" })).await?;
+    let (node, _) = scene.heard(begin, "HostNode", "create", "town/n1").await?;
+    assert_eq!(node.object["grid"]["name"], "town");
     assert!(!node.object.to_string().contains("\"token\""), "{node:#?}");
     // Signs of life are no events.
     let begin = cloud.events().len();
     let alive = doc! { "$set": { "last_seen_at": DateTime::now(), "latest_stats": { "usage": 1 } } };
     outside.collection("host_nodes").update_one(doc! { "name": "n1" }, alive).await?;
-    admin.ask(Method::DELETE, "/v1/nodes/g/n1", &Value::Null).await?;
-    let (gone, all) = scene.heard(begin, "HostNode", "delete", "g/n1").await?;
-    assert_eq!((gone.grid.as_deref(), gone.users.len(), all.len()), (Some("g"), 2, 1), "{all:#?}");
-    admin.ask(Method::DELETE, "/v1/services/g/null/web", &Value::Null).await?;
-    scene.heard(begin, "GridService", "delete", "g/null/web").await?;
-    let names = async || outside.count("cloud_names", doc! { "names.path": "g/null/web" }).await;
+    admin.ask(Method::DELETE, "/v1/nodes/town/n1", &Value::Null).await?;
+    let (gone, all) = scene.heard(begin, "HostNode", "delete", "town/n1").await?;
+    assert_eq!((gone.grid.as_deref(), gone.users.len(), all.len()), (Some("town"), 2, 1), "{all:#?}");
+    admin.ask(Method::DELETE, "/v1/services/town/null/web", &Value::Null).await?;
+    scene.heard(begin, "GridService", "delete", "town/null/web").await?;
+    let names = async || outside.count("cloud_names", doc! { "names.path": "town/null/web" }).await;
     while names().await? > 0 {
         sleep(Duration::from_millis(20)).await;
     }
@@ -229,10 +229,10 @@ async fn answers(scene: &Scene) -> Result<()> {
         Ok(body["grids"].as_array().context("no grids")?.iter().map(|grid| grid["name"].clone()).collect())
     };
     let refused = |fault: Value| anyhow::anyhow!("{fault}");
-    assert_eq!(grids(get("4711", "/v1/grids").await?.map_err(refused)?)?, ["g", "theirs"]);
+    assert_eq!(grids(get("4711", "/v1/grids").await?.map_err(refused)?)?, ["town", "theirs"]);
     assert_eq!(
         grids(get("4712", "/v1/grids").await?.map_err(refused)?)?,
-        ["g"],
+        ["town"],
         "a user sees what is the user's"
     );
     let forbidden = get("4713", "/v1/grids").await?;
@@ -301,6 +301,7 @@ async fn events_begin_anew_where_the_database_does_not_remember_and_over_tls() -
     let mut settings = settings("only", &database);
     let certificate = cloud.certificate().context("a certificate")?.display().to_string();
     settings.environment.push(("SSL_CERT_FILE", certificate));
+    settings.log_level = "debug";
     let mut master = Master::start(settings).await?;
     let outside = Outside::of(&database).await?;
     let admin = Administrator::of([&master])?;
@@ -317,6 +318,12 @@ async fn events_begin_anew_where_the_database_does_not_remember_and_over_tls() -
         move |cloud: &Cloud| cloud.events().iter().any(|heard| heard.object["id"] == name)
     };
     cloud.until("the first event", PATIENCE, told("before")).await?;
+    let confirmed = doc! { "_id": "position", "open": 0, "events": { "$gt": 0 } };
+    let deadline = Instant::now() + PATIENCE;
+    while outside.count("cloud", confirmed.clone()).await? == 0 {
+        ensure!(Instant::now() < deadline, "it is not confirmed:\n{}", master.log_tail());
+        sleep(Duration::from_millis(20)).await;
+    }
     master.kill()?;
     // A position of 1970, which no database remembers.
     let position = outside.one("cloud", doc! { "_id": "position" }).await?;
@@ -358,8 +365,8 @@ async fn no_event_is_lost_when_leaders_are_killed() -> Result<()> {
         ensure!(Instant::now() < deadline, "no position");
         sleep(Duration::from_millis(20)).await;
     }
-    admin.ask(Method::POST, "/v1/grids", &json!({ "name": "g" })).await?;
-    let traffic = Traffic::start(admin, "g");
+    admin.ask(Method::POST, "/v1/grids", &json!({ "name": "town" })).await?;
+    let traffic = Traffic::start(admin, "town");
     let mut term = 1;
     for kill in 1..=KILLS {
         let [first, second] = &masters;
