@@ -301,7 +301,6 @@ async fn events_begin_anew_where_the_database_does_not_remember_and_over_tls() -
     let mut settings = settings("only", &database);
     let certificate = cloud.certificate().context("a certificate")?.display().to_string();
     settings.environment.push(("SSL_CERT_FILE", certificate));
-    settings.log_level = "debug";
     let mut master = Master::start(settings).await?;
     let outside = Outside::of(&database).await?;
     let admin = Administrator::of([&master])?;

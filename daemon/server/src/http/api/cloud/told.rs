@@ -119,6 +119,8 @@ pub(crate) struct Composer {
     store: Store,
     /// The users, as long as nothing happened to one.
     users: Option<Vec<UserRow>>,
+    /// The names that the last batch brought or took away: they may not be kept yet.
+    last: HashMap<Id, Option<Names>>,
 }
 
 /// Messages, and what is to be kept with them.
@@ -139,14 +141,17 @@ struct Scene {
     nodes: HashMap<Id, Vec<NodeDetails>>,
     /// As they are kept.
     names: HashMap<Id, Names>,
+    /// Whose names are not as they were.
+    touched: BTreeSet<Id>,
 }
 
 impl Composer {
     pub(crate) fn new(store: &Store) -> Self {
-        Self { store: store.clone(), users: None }
+        Self { store: store.clone(), users: None, last: HashMap::new() }
     }
 
-    /// The messages for these events. May be asked again after a failure.
+    /// The messages for these events. What the batch before the last one brought must be kept by now; after a failure
+    /// another composer is needed.
     pub(crate) async fn compose(&mut self, changes: &[CloudChange]) -> Result<Composed, Failure> {
         if changes.iter().any(|(_, what)| concerns_users(what)) {
             self.users = None;
@@ -167,12 +172,19 @@ impl Composer {
                 Told { kind, event, users: audience(users, grid_id), grid, object }.encode()
             }));
         }
+        self.last = scene.touched.iter().map(|id| (*id, scene.names.get(id).cloned())).collect();
         Ok(composed)
     }
 
     async fn scene(&self, changes: &[CloudChange]) -> Result<Scene, Failure> {
         let ids: Vec<Id> = changes.iter().map(|(id, _)| *id).collect();
-        let names = self.store.cloud().names(&ids, READ_LIMIT).await?;
+        let mut names = self.store.cloud().names(&ids, READ_LIMIT).await?;
+        for (id, last) in self.last.iter().filter(|(id, _)| ids.contains(id)) {
+            match last {
+                Some(last) => names.insert(*id, last.clone()),
+                None => names.remove(id),
+            };
+        }
         let of_containers: BTreeSet<Id> = changes
             .iter()
             .filter_map(|(id, what)| match what {
@@ -225,7 +237,7 @@ impl Composer {
         for grid in with_nodes {
             nodes.insert(grid, self.store.host_nodes().of_grid(grid).await?);
         }
-        Ok(Scene { grids: rows, counts, services, around, nodes, names })
+        Ok(Scene { grids: rows, counts, services, around, nodes, names, touched: BTreeSet::new() })
     }
 }
 
@@ -245,17 +257,14 @@ impl Scene {
             Happened::Made(thing) => ("create", thing),
             Happened::Changed(thing) => ("update", thing),
             Happened::Gone(kind) => {
-                effects.push(Names::forget(id));
-                let names = self.names.remove(&id).unwrap_or_default();
-                return Some(gone(id, *kind, names));
+                return Some(gone(id, *kind, self.forget(id, effects).unwrap_or_default()));
             }
             Happened::Container(service) => {
                 self.learn(id, Names { service: Some(*service), ..Names::default() }, effects);
                 return self.of_container(*service);
             }
             Happened::ContainerGone => {
-                effects.push(Names::forget(id));
-                let service = self.names.remove(&id)?.service?;
+                let service = self.forget(id, effects)?.service?;
                 return self.of_container(service);
             }
         };
@@ -301,7 +310,15 @@ impl Scene {
         if self.names.get(&id) != Some(&names) {
             effects.push(names.keep(id));
             self.names.insert(id, names);
+            self.touched.insert(id);
         }
+    }
+
+    /// Forgets names, and says which they were.
+    fn forget(&mut self, id: Id, effects: &mut Vec<Effect>) -> Option<Names> {
+        effects.push(Names::forget(id));
+        self.touched.insert(id);
+        self.names.remove(&id)
     }
 
     fn of_container(&self, service: Id) -> Option<Message> {
