@@ -35,6 +35,13 @@ fn settings(name: &str, database: &Database) -> Settings {
     settings
 }
 
+/// The same, waiting longer for the answer to a ping.
+fn patient(name: &str, database: &Database) -> Settings {
+    let settings = settings(name, database);
+    let configuration = settings.configuration.replace("ping_timeout = \"2s\"", "ping_timeout = \"10s\"");
+    Settings { configuration, ..settings }
+}
+
 /// Waits until the link is noted as wanted.
 async fn noted(
     master: &Master,
@@ -348,15 +355,20 @@ async fn events_begin_anew_where_the_database_does_not_remember_and_over_tls() -
 async fn no_event_is_lost_when_leaders_are_killed_or_stand_still() -> Result<()> {
     const LOSSES: u64 = 5;
     const PAUSED: u64 = 2;
+    /// More services than fit into what the kernel keeps for the cloud, made before a ping that it does not answer ends
+    /// the link.
+    const UNHEARD: u64 = 30;
+    const UNHEARD_WITHIN: Duration = Duration::from_secs(7);
     let database = shared().await?.database();
     let mut masters = [
-        Master::start(settings("first", &database)).await?,
-        Master::start(settings("second", &database)).await?,
+        Master::start(patient("first", &database)).await?,
+        Master::start(patient("second", &database)).await?,
     ];
     let admin = Administrator::of(&masters)?;
     let cloud = Cloud::start()?;
     // So slow that what was sent is not what was heard.
-    cloud.behave(Manner { pace: Duration::from_millis(3), ..Manner::default() });
+    let manner = Manner { pace: Duration::from_millis(3), ..Manner::default() };
+    cloud.behave(manner);
     admin.ask(Method::PATCH, "/v1/config", &cloud.configuration()).await?;
     cloud.until("a link", PATIENCE, |cloud| cloud.open() == 1).await?;
     let outside = Outside::of(&database).await?;
@@ -372,7 +384,7 @@ async fn no_event_is_lost_when_leaders_are_killed_or_stand_still() -> Result<()>
         let [first, second] = &masters;
         let (leader, found) = acting(&[first, second], term).await?;
         let heard = cloud.events().len();
-        let flows = |cloud: &Cloud| cloud.open() >= 1 && cloud.events().len() > heard + 40;
+        let flows = |cloud: &Cloud| cloud.open() >= 1 && cloud.events().len() > heard + 5;
         let waited = cloud.until("events flow", PATIENCE, flows).await;
         waited.with_context(|| format!("loss {loss}:\n{}", masters[leader].log_tail()))?;
         sleep(Duration::from_millis(rand::random_range(0..60))).await;
@@ -385,7 +397,15 @@ async fn no_event_is_lost_when_leaders_are_killed_or_stand_still() -> Result<()>
             cloud.until("another one speaks", PATIENCE, speaks).await?;
             lost.resume()?;
         } else {
+            // What was said lately has not been heard when it dies.
+            cloud.behave(Manner { deaf: true, ..manner });
+            let services = async || outside.count("grid_services", doc! {}).await;
+            let (before, deadline) = (services().await?, Instant::now() + UNHEARD_WITHIN);
+            while services().await? < before + UNHEARD && Instant::now() < deadline {
+                sleep(Duration::from_millis(20)).await;
+            }
             lost.kill()?;
+            cloud.behave(manner);
             ensure!(lost.release_lease()?.status.success(), "the lease is not given back");
             lost.launch().await?;
         }

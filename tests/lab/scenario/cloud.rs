@@ -21,6 +21,9 @@ const VAULT_KEY: &str = "0123456789abcdef0123456789abcdef0123456789abcdef0123456
 /// The most events that may come twice when a leader is lost.
 const BATCH: u64 = 32;
 
+/// How long the cloud hears nothing before each kill.
+const UNHEARD: Duration = Duration::from_millis(500);
+
 #[derive(Debug, Args)]
 pub(crate) struct Cloud {
     /// How often the leader is killed.
@@ -47,7 +50,8 @@ pub(crate) async fn run(arguments: Cloud) -> Result<Report> {
     let environment = environment.map(|(name, value)| (name, value.to_owned())).to_vec();
     let mut rig = Rig::start(&Plan { environment, cloud_hurry: hurry, ..Plan::default() }).await?;
     let cloud = StandIn::start()?;
-    cloud.behave(Manner { pace: Duration::from_millis(pace), ..Manner::default() });
+    let manner = Manner { pace: Duration::from_millis(pace), ..Manner::default() };
+    cloud.behave(manner);
     let admin = Administrator::of(rig.places.iter().map(|place| &place.master))?;
     admin.ask(Method::PATCH, "/v1/config", &cloud.configuration()).await?;
     cloud.until("a link", PATIENCE, |cloud| cloud.open() == 1).await?;
@@ -65,10 +69,14 @@ pub(crate) async fn run(arguments: Cloud) -> Result<Report> {
         let flow = |cloud: &StandIn| cloud.open() >= 1 && cloud.events().len() > heard + 40;
         cloud.until("events flow", PATIENCE, flow).await?;
         sleep(Duration::from_micros(chance.random_range(0..200_000))).await;
+        // What was said lately has not been heard when the leader dies.
+        cloud.behave(Manner { deaf: true, ..manner });
+        sleep(UNHEARD).await;
         let links = cloud.links().0;
         let place = rig.places.get_mut(leader).context("the leader has no place")?;
         let killed = Instant::now();
         place.kill()?;
+        cloud.behave(manner);
         ensure!(place.master.release_lease()?.status.success(), "the lease is not given back");
         cloud.until("another link", PATIENCE, |cloud| cloud.links().0 > links && cloud.open() >= 1).await?;
         let dark = killed.elapsed().as_secs_f64() * 1e3;

@@ -79,10 +79,9 @@ impl<'a> Feeder<'a> {
 
     /// Tells events until the link ends.
     pub(super) async fn run(self) -> String {
-        let mut composer = Composer::new(&self.reign.cloud.store);
         let mut gap = None;
         loop {
-            let Err(over) = self.follow(&mut composer, gap.take()).await;
+            let Err(over) = self.follow(gap.take()).await;
             match over {
                 Over::Again(failure) => tracing::debug!(%failure, "the cloud's events are looked for again"),
                 Over::Gap(message) => gap = Some(message),
@@ -92,11 +91,7 @@ impl<'a> Feeder<'a> {
         }
     }
 
-    async fn follow(
-        &self,
-        composer: &mut Composer,
-        gap: Option<String>,
-    ) -> Result<std::convert::Infallible, Over> {
+    async fn follow(&self, gap: Option<String>) -> Result<std::convert::Infallible, Over> {
         let found = self.reign.records().position(READ_LIMIT).await?;
         let mut position = match (found, gap) {
             (Some(position), None) => position,
@@ -107,7 +102,8 @@ impl<'a> Feeder<'a> {
         let mut reading = JoinSet::new();
         reading.spawn(watch.run(sender));
         let mut source = Source { told, over: None, _reading: reading };
-        self.tell(composer, &mut position, &mut source).await
+        let mut composer = Composer::new(&self.reign.cloud.store);
+        self.tell(&mut composer, &mut position, &mut source).await
     }
 
     /// Begins with what happens from now on.
