@@ -304,8 +304,7 @@ impl Master {
             Observer::new(id, &feed, &leadership, &picture, &statuses, main.leader_history());
         tasks.spawn(observer.run(cancel.clone()));
 
-        let resources =
-            Resources::over(&main, &settings, serving.clone(), tasks).map_err(RunError::Client)?;
+        let resources = Resources::over(&main, &settings, serving.clone(), tasks);
         let api = Api::from(Works {
             deployer,
             id,
@@ -324,7 +323,7 @@ impl Master {
             feed,
             lease_sight,
             agents,
-            resources: resources.start(cancel),
+            resources: resources.map_err(RunError::Client)?.start(cancel),
         });
         tasks.spawn(Cloud::new(&api, &main, &streams, writer_handle).run(cancel.clone()));
         Ok(Started { api, lease_thread, listeners, stores: [main, streams] })
