@@ -93,9 +93,9 @@ impl Scene {
         let wanted = |heard: &&Heard| heard.kind == kind && heard.event == event && heard.object["id"] == id;
         let since = |cloud: &Cloud| -> Vec<Heard> { cloud.events().split_off(begin) };
         let what = format!("{kind}#{event} {id}");
-        let waited =
+        let came =
             self.cloud.until(&what, PATIENCE, |cloud| since(cloud).iter().any(|heard| wanted(&heard))).await;
-        waited.with_context(|| format!("{:#?}\n{}", since(&self.cloud), self.master.log_tail()))?;
+        came.with_context(|| format!("{:#?}\n{}", since(&self.cloud), self.master.log_tail()))?;
         let all = since(&self.cloud);
         let found = all.iter().find(wanted).cloned().context("no event")?;
         Ok((found, all))
