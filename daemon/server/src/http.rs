@@ -28,6 +28,7 @@ pub use access::Admission;
 pub(crate) use api::Resources;
 pub(crate) use serve::serve;
 
+use crate::acme::Acme;
 use crate::agents::{Agents, at_root};
 use crate::clock::SystemClock;
 use crate::deploys::Deployer;
@@ -63,6 +64,7 @@ pub(crate) struct Works {
     pub(crate) agents: Agents,
     pub(crate) deployer: Deployer,
     pub(crate) resources: Arc<Resources>,
+    pub(crate) acme: Arc<Acme>,
 }
 
 impl From<Works> for Api {
@@ -110,6 +112,7 @@ pub(crate) fn router(api: Api, admission: Admission) -> Router {
         .route("/livez", get(health::livez))
         .route("/readyz", get(health::readyz))
         .route("/leader", get(health::leader))
+        .route("/.well-known/acme-challenge/{token}", get(api::answer_challenge))
         .merge(administration)
         .merge(api::router(&api, admission))
         .with_state(api);

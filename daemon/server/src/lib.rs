@@ -2,6 +2,7 @@
 //!
 //! It reaches the database through `kontena-store` only. Whatever it decides is decided in `kontena-core`.
 
+mod acme;
 mod agents;
 mod candidacy;
 mod chronicle;
@@ -23,6 +24,7 @@ mod settings;
 mod stacks;
 mod trace;
 
+pub use acme::AcmeSettings;
 pub use agents::{AgentSettings, Agents, CallError, Exec, ExecEvent};
 pub use http::Admission;
 pub use master::{Listeners, Manager, Master, RunError, StartError, Wishes};

@@ -14,6 +14,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use subtle::ConstantTimeEq;
 
+use crate::acme::AcmeSettings;
 use crate::agents::AgentSettings;
 
 /// The settings of one master.
@@ -51,6 +52,8 @@ pub struct Settings {
     pub trace: Option<PathBuf>,
     /// How agents are treated.
     pub agents: AgentSettings,
+    /// Where certificates come from.
+    pub acme: AcmeSettings,
     /// Where the HTTP API listens.
     pub listen: SocketAddr,
 }

@@ -3,6 +3,7 @@
 
 pub mod administrator;
 pub mod agent;
+pub mod authority;
 pub mod http;
 mod keeper;
 pub mod master;
