@@ -143,6 +143,8 @@ pub enum ProofStatus {
 pub struct Challenge {
     /// Names it.
     pub token: String,
+    /// What answers it.
+    pub answer: String,
     /// Whether the authority waits to be told that the answer is there.
     pub waits: bool,
     /// Whether this process has told it.

@@ -149,11 +149,14 @@ fn refused(proofs: &[Proof], error: Option<&str>) -> Fault {
 }
 
 fn new_records(proofs: &[&Proof]) -> Fault {
-    let names: Vec<String> = proofs.iter().map(|proof| record_name(&proof.domain)).collect();
+    let record = |proof: &&Proof| {
+        let content = proof.challenge.as_ref().map_or("", |challenge| challenge.answer.as_str());
+        format!("{} to {content}", record_name(&proof.domain))
+    };
+    let records: Vec<String> = proofs.iter().map(record).collect();
     let message = format!(
-        "The authority asks for a new proof: set the TXT record {} anew (kontena certificate authorize tells its \
-         content), then request the certificate again",
-        names.join(", ")
+        "The authority asks for a new proof: set the TXT record {}, then request the certificate again",
+        records.join(" and ")
     );
     Fault::new("dns_record", message)
 }

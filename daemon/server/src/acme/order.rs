@@ -202,6 +202,7 @@ impl Task<'_> {
         let offer = held.as_ref().and_then(|held| domain.offer(held.method));
         let challenge = offer.map(|offer| Challenge {
             token: offer.token.clone(),
+            answer: offer.answer.clone(),
             waits: offer.waits,
             told: self.acme.was_told(self.row.id, &offer.token),
         });

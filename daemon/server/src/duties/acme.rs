@@ -11,7 +11,7 @@ use kontena_core::id::Id;
 use kontena_store::{OrderRow, OrderSteps, WriteError};
 use tokio::time::Instant;
 
-use super::{Duty, DutyError, Leader};
+use super::{Duty, DutyError, Leader, TIDY_AFTER};
 use crate::acme::{Acme, Step, Trouble};
 
 const NAME: &str = "acme";
@@ -91,6 +91,10 @@ impl AcmeOrders {
 impl Duty for AcmeOrders {
     fn name(&self) -> &'static str {
         NAME
+    }
+
+    fn after(&self) -> Duration {
+        TIDY_AFTER
     }
 
     fn every(&self) -> Duration {

@@ -21,6 +21,8 @@ const TOLD_EVERY: Duration = Duration::from_secs(24 * 3600 - 600);
 const AHEAD: Duration = Duration::from_secs(7 * 24 * 3600);
 /// How many are told of in one run.
 const TOGETHER: i64 = 100;
+/// How many are renewed: with the others they must fit into one transaction.
+const RENEWALS: usize = 50;
 
 pub(crate) struct ExpiringCertificates {
     schedule: Schedule,
@@ -60,7 +62,7 @@ impl Duty for ExpiringCertificates {
                 let renewal = renewals.iter().find(|renewal| renewal.certificate == ending.id());
                 renewal.is_none_or(|renewal| renewal.failures > 0)
             });
-            let due: Vec<&Renewal> = renewals.iter().filter(|renewal| renewal.due).collect();
+            let due: Vec<&Renewal> = renewals.iter().filter(|renewal| renewal.due).take(RENEWALS).collect();
             let mut effects: Vec<Effect> = soon.iter().map(ExpiringCertificate::told).collect();
             effects.extend(due.iter().map(|renewal| renewal.begin(self.acme.directory())));
             effects.push(last.now(leader.term));
