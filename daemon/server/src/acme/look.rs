@@ -72,7 +72,11 @@ impl Acme {
             let name = authorization.identifier().to_string();
             let Some((_, method)) = ready.iter().find(|(domain, _)| *domain == name) else { continue };
             if let Some(mut challenge) = authorization.challenge(kind(*method)) {
-                challenge.set_ready().await?;
+                // What it says then, the next look shows better.
+                challenge
+                    .set_ready()
+                    .await
+                    .map_err(|error| Trouble::Passing(Trouble::from(error).to_string()))?;
             }
         }
         Ok(())
