@@ -93,17 +93,18 @@ struct Scene {
 impl Scene {
     async fn set(masters: usize, reuse: u8) -> Result<Self> {
         let database = shared().await?.database();
-        Self::on(database.clone(), &vec![database.uri; masters], reuse).await
+        Self::on(database.clone(), &vec![database.uri; masters], reuse, "").await
     }
 
-    /// With masters at these addresses of the database.
-    async fn on(database: Database, uris: &[String], reuse: u8) -> Result<Self> {
+    /// With masters at these addresses of the database, and these tables in their configuration.
+    async fn on(database: Database, uris: &[String], reuse: u8, tables: &str) -> Result<Self> {
         let balancer = Balancer::start().await?;
         let settings = authority::Settings { http_port: balancer.port, reuse };
         let authority = Authority::start(settings).await?;
         let mut world = World::on(database, 0).await?;
         for (number, uri) in uris.iter().enumerate() {
-            world.join_at(&format!("master-{number}"), uri, &authority.configuration()).await?;
+            let tables = format!("{tables}{}", authority.configuration());
+            world.join_at(&format!("master-{number}"), uri, &tables).await?;
         }
         world.seeded().await?;
         let token = world.login().await?;
@@ -403,7 +404,7 @@ async fn what_an_authority_refuses_is_told_with_its_reason() -> Result<()> {
     // An old account's key is of no use, and stays.
     let secrets = "/v1/grids/main/secrets";
     scene.good(Method::DELETE, "/v1/secrets/main/LE_PRIVATE_KEY", &Value::Null).await?;
-    let rsa = "-----BEGIN RSA PRIVATE KEY-----\nMIIB\n-----END RSA PRIVATE KEY-----\n";
+    let rsa = "-----BEGIN RSA PRIVATE KEY-----\nMIIB\n-----END RSA PRIVATE KEY-----";
     scene.good(Method::POST, secrets, &json!({ "name": "LE_PRIVATE_KEY", "value": rsa })).await?;
     let fault = scene.refused(DOMAINS, &json!({ "domain": "x.example.com" })).await?;
     ensure!(fault["le_registration"].is_string(), "{fault}");

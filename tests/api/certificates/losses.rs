@@ -66,7 +66,12 @@ async fn killed(
     let answer = answer?;
     ensure!(answer.status == StatusCode::CREATED, "{answer:?}\n{}", scene.world.masters[1].log_tail());
     relay.heal();
-    scene.world.masters[0].launch().await
+    scene.world.masters[0].launch().await?;
+    scene
+        .eventually("the first master ready", async |scene| {
+            Ok(scene.world.masters[0].ask(Method::GET, "/readyz").await?.0 == StatusCode::OK)
+        })
+        .await
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -74,7 +79,7 @@ async fn wherever_a_leader_is_killed_there_is_one_certificate() -> Result<()> {
     let database = shared().await?.database();
     let relay = Relay::start(shared().await?.set(), 47)?;
     let uris = [relay.uri(&database.name), database.uri.clone()];
-    let mut scene = Scene::on(database, &uris, 0).await?;
+    let mut scene = Scene::on(database, &uris, 0, "[election]\nlease_ttl = \"1s\"\n").await?;
     scene.register().await?;
     for (number, (step, issues)) in STEPS.into_iter().enumerate() {
         for (hold, word) in [(Hold::Request, "before"), (Hold::Reply, "after")] {
