@@ -93,18 +93,17 @@ struct Scene {
 impl Scene {
     async fn set(masters: usize, reuse: u8) -> Result<Self> {
         let database = shared().await?.database();
-        Self::on(database.clone(), &vec![database.uri; masters], reuse, "").await
+        Self::on(database.clone(), &vec![database.uri; masters], reuse).await
     }
 
-    /// With masters at these addresses of the database, and these tables in their configuration.
-    async fn on(database: Database, uris: &[String], reuse: u8, tables: &str) -> Result<Self> {
+    /// With masters at these addresses of the database.
+    async fn on(database: Database, uris: &[String], reuse: u8) -> Result<Self> {
         let balancer = Balancer::start().await?;
         let settings = authority::Settings { http_port: balancer.port, reuse };
         let authority = Authority::start(settings).await?;
         let mut world = World::on(database, 0).await?;
         for (number, uri) in uris.iter().enumerate() {
-            let tables = format!("{tables}{}", authority.configuration());
-            world.join_at(&format!("master-{number}"), uri, &tables).await?;
+            world.join_at(&format!("master-{number}"), uri, &authority.configuration()).await?;
         }
         world.seeded().await?;
         let token = world.login().await?;
@@ -198,7 +197,13 @@ impl Scene {
     }
 
     async fn request(&self, domains: &[&str]) -> Result<Value> {
-        self.good(Method::POST, CERTIFICATES, &json!({ "domains": domains })).await
+        let made = self.good(Method::POST, CERTIFICATES, &json!({ "domains": domains })).await;
+        made.with_context(|| format!("{}\n{}", self.logs(), self.authority.log()))
+    }
+
+    fn logs(&self) -> String {
+        let logs: Vec<String> = self.world.masters.iter().map(Master::log_tail).collect();
+        logs.join("\n\n")
     }
 
     async fn eventually(&self, what: &str, wanted: impl AsyncFn(&Self) -> Result<bool>) -> Result<()> {
@@ -209,8 +214,7 @@ impl Scene {
                 return Ok(());
             }
             if Instant::now() > deadline {
-                let logs: Vec<String> = self.world.masters.iter().map(Master::log_tail).collect();
-                anyhow::bail!("not seen: {what} ({seen:?})\n{}", logs.join("\n"));
+                anyhow::bail!("not seen: {what} ({seen:?})\n{}", self.logs());
             }
             sleep(Duration::from_millis(50)).await;
         }
@@ -308,8 +312,7 @@ async fn a_certificate_is_issued_for_a_domain_that_the_load_balancer_proves() ->
     for order in scene.rows("acme_orders").await? {
         ensure!(order.get("encrypted_key").is_none() && order.get_str("state")? == "done", "{order}");
     }
-    let logs: String = scene.world.masters.iter().map(Master::log_tail).collect();
-    ensure!(!logs.contains("PRIVATE KEY"), "a key in the log");
+    ensure!(!scene.logs().contains("PRIVATE KEY"), "a key in the log");
     Ok(())
 }
 

@@ -65,6 +65,8 @@ async fn killed(
     ended?;
     let answer = answer?;
     ensure!(answer.status == StatusCode::CREATED, "{answer:?}\n{}", scene.world.masters[1].log_tail());
+    // With the process its connections are gone, and what was held back on them.
+    relay.close();
     relay.heal();
     scene.world.masters[0].launch().await?;
     scene
@@ -79,7 +81,7 @@ async fn wherever_a_leader_is_killed_there_is_one_certificate() -> Result<()> {
     let database = shared().await?.database();
     let relay = Relay::start(shared().await?.set(), 47)?;
     let uris = [relay.uri(&database.name), database.uri.clone()];
-    let mut scene = Scene::on(database, &uris, 0, "[election]\nlease_ttl = \"1s\"\n").await?;
+    let mut scene = Scene::on(database, &uris, 0).await?;
     scene.register().await?;
     for (number, (step, issues)) in STEPS.into_iter().enumerate() {
         for (hold, word) in [(Hold::Request, "before"), (Hold::Reply, "after")] {
