@@ -51,37 +51,38 @@ impl Acme {
     }
 
     /// Makes an account for a grid, whose owner agrees to the authority's terms, or changes the address of the one
-    /// that it has. The key is kept first: what is made with it twice is made once.
+    /// that it has. A new key is kept when the authority has taken it, so that a refusal changes nothing; an account
+    /// whose key was not kept does no harm.
     pub(crate) async fn register(&self, grid: Id, email: &str) -> Result<(), Trouble> {
         let keys = self.keys(grid).await?;
-        let key = match keys.usable {
-            Some(key) => key,
-            None => self.make_key(grid, &keys.taken).await?,
-        };
-        let pair = pair(&key)?;
-        let (account, _) = self.builder().create_from_key(pair, self.directory.clone()).await?;
-        account.update_contacts(&[&format!("mailto:{email}")]).await?;
-        self.remember(grid, key.stored, &account);
-        Ok(())
-    }
-
-    async fn make_key(&self, grid: Id, taken: &[&str]) -> Result<StoredKey, Trouble> {
-        let Some(name) = KEYS.into_iter().find(|name| !taken.contains(name)) else {
+        if let Some(key) = keys.usable {
+            return self.sign_up(grid, key, email).await;
+        }
+        let Some(name) = KEYS.into_iter().find(|name| !keys.taken.contains(name)) else {
             let message =
                 format!("The secrets {} hold no key that can be used: remove one", KEYS.join(" and "));
             return Err(Trouble::Final(Fault::new("acme", message)));
         };
         let pem = new_key()?.serialize_pem();
         let stored = self.vault()?.encrypt(&pem, rand::random());
+        let key = StoredKey { stored: stored.clone(), der: pkcs8(&pem).unwrap_or_default() };
+        self.sign_up(grid, key, email).await?;
         match self.store.grid_secrets().create(grid, name, &stored).await {
             // Another request was faster: its key is the grid's.
-            Err(Failure::Duplicate) => {
-                let theirs = self.keys(grid).await?.usable;
-                theirs.ok_or_else(|| Trouble::Passing("the account's key was just changed".to_owned()))
-            }
+            Err(Failure::Duplicate) => match self.keys(grid).await?.usable {
+                Some(theirs) => self.sign_up(grid, theirs, email).await,
+                None => Err(Trouble::Passing("the account's key was just changed".to_owned())),
+            },
             Err(failure) => Err(failure.into()),
-            Ok(_) => Ok(StoredKey { stored, der: pkcs8(&pem).unwrap_or_default() }),
+            Ok(_) => Ok(()),
         }
+    }
+
+    async fn sign_up(&self, grid: Id, key: StoredKey, email: &str) -> Result<(), Trouble> {
+        let (account, _) = self.builder().create_from_key(pair(&key)?, self.directory.clone()).await?;
+        account.update_contacts(&[&format!("mailto:{email}")]).await?;
+        self.remember(grid, key.stored, &account);
+        Ok(())
     }
 
     /// The account of a grid.
