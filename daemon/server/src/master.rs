@@ -224,10 +224,9 @@ impl Master {
             self;
         let (metrics, statuses) = (SharedMetrics::default(), Statuses::default());
 
-        let watch = LeaseWatch::default();
+        let (watch, ticks) = (LeaseWatch::default(), RuntimeTicks::default());
         tasks.spawn(watch.clone().run(streams.clone(), cancel.clone()));
 
-        let ticks = RuntimeTicks::default();
         tasks.spawn(ticks.clone().run(cancel.clone()));
         let overseer = Overseer::new(manager.watchdog, ticks, statuses.clone());
         let lease_thread = LeaseThread {
