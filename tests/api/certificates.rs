@@ -84,6 +84,8 @@ impl Drop for Balancer {
 /// Masters, a grid with a load balancer in it, and an authority.
 struct Scene {
     world: World,
+    /// The master that is asked.
+    asked: usize,
     token: String,
     agent: Agent,
     balancer: Balancer,
@@ -116,7 +118,7 @@ impl Scene {
             .map(|master| master.url().trim_start_matches("http://").to_owned())
             .collect();
         let agent = Agent::start(Settings::new(addresses, Token::Grid(GRID_TOKEN.to_owned()), 1));
-        let scene = Self { world, token, agent, balancer, authority };
+        let scene = Self { world, asked: 0, token, agent, balancer, authority };
         scene
             .eventually("the node online", async |scene| {
                 let nodes = scene.get("/v1/grids/main/nodes").await?;
@@ -138,7 +140,7 @@ impl Scene {
     }
 
     async fn ask(&self, method: Method, path: &str, body: &Value) -> Result<Answer> {
-        self.ask_of(0, method, path, body).await
+        self.ask_of(self.asked, method, path, body).await
     }
 
     async fn good(&self, method: Method, path: &str, body: &Value) -> Result<Value> {
