@@ -1,6 +1,7 @@
 //! The configuration in three stages: fragments of what files, environment and credentials say, merged, then
 //! checked.
 
+mod acme;
 mod fault;
 mod fragment;
 mod key;

@@ -62,6 +62,9 @@ fn check_config(path: &std::path::Path) -> anyhow::Result<()> {
     for (key, value, place) in config.described() {
         println!("{key} = {value}  ({place})");
     }
+    for warning in &config.warnings {
+        println!("warning: {warning}");
+    }
     println!("the configuration is valid");
     Ok(())
 }

@@ -38,6 +38,9 @@ pub(crate) fn run(path: &Path, arguments: &Run) -> anyhow::Result<()> {
     config.settings.trace.clone_from(&arguments.trace);
     config.settings.cloud = config.settings.cloud.hurried(arguments.cloud_hurry);
     let log_level = telemetry::start(&config.log_level)?;
+    for warning in &config.warnings {
+        tracing::warn!("{warning}");
+    }
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(WORKERS).enable_all().build()?;
     let outcome = runtime.block_on(serve(path, config, log_level, arguments));
     // What is still running after this is nobody's loss: the lease is given back, the clients are closed.

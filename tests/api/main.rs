@@ -1,6 +1,7 @@
 //! The original's API over real HTTP: real masters, a real database, and what was recorded of the original.
 
 mod administration;
+mod certificates;
 mod commands;
 mod concurrency;
 mod engines;

@@ -17,6 +17,8 @@ pub(crate) const VAULT_KEY: &str = "0123456789abcdef0123456789abcdef0123456789ab
 pub(crate) const VAULT_IV: &str = "abcdef0123456789abcdef0123456789abcdef0123456789abcdef0123456789";
 pub(crate) const CODE: &str = "loremipsumdolorsitamet";
 const PATIENCE: Duration = Duration::from_secs(30);
+/// Nobody outside is ever asked for a certificate.
+const NO_AUTHORITY: &str = "[acme]\ndirectory = \"https://127.0.0.1:1/directory\"\n";
 
 /// An answer, read to its end.
 #[derive(Clone, Debug)]
@@ -116,8 +118,18 @@ impl World {
     }
 
     async fn join_with(&mut self, name: &str, proxy: Option<&str>) -> Result<()> {
-        let mut settings = Settings::new(name, &self.database.uri);
-        settings.configuration = format!("[vault]\nkey = {VAULT_KEY:?}\niv = {VAULT_IV:?}\n");
+        let uri = self.database.uri.clone();
+        self.start(name, &uri, NO_AUTHORITY, proxy).await
+    }
+
+    /// Starts one more master, which reaches the database at `uri`, with these tables in its configuration.
+    pub(crate) async fn join_at(&mut self, name: &str, uri: &str, tables: &str) -> Result<()> {
+        self.start(name, uri, tables, None).await
+    }
+
+    async fn start(&mut self, name: &str, uri: &str, tables: &str, proxy: Option<&str>) -> Result<()> {
+        let mut settings = Settings::new(name, uri);
+        settings.configuration = format!("[vault]\nkey = {VAULT_KEY:?}\niv = {VAULT_IV:?}\n{tables}");
         settings.environment = vec![("INITIAL_ADMIN_CODE", CODE.to_owned())];
         settings.trusted_proxies = proxy.into_iter().map(str::to_owned).collect();
         self.masters.push(Master::start(settings).await?);
@@ -188,8 +200,9 @@ impl World {
     /// A digest of everything that requests could change.
     pub(crate) async fn fingerprint(&self) -> Result<String> {
         // What masters themselves keep moving is left out.
-        const OWN: [&str; 7] = [
+        const OWN: [&str; 8] = [
             "masters",
+            "duty_schedules",
             "leases",
             "fences",
             "leader_history",

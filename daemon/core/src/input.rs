@@ -12,7 +12,7 @@ mod stack;
 mod volume;
 
 pub use certificate::CertificateImport;
-pub use domain::{CertificateRequest, DomainAuthorizationRequest};
+pub use domain::{CertificateRequest, DomainAuthorizationRequest, Registration, SecretCertificateRequest};
 pub use grid::{GridChange, LogForwarding, NewGrid, Statsd};
 pub use node::{NewNode, NodeChange, NodeToken};
 pub use registry::NewRegistry;

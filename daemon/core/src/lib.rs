@@ -5,6 +5,7 @@
 //! checker.
 
 pub mod access;
+pub mod acme;
 pub mod agents;
 pub mod clock;
 pub mod cloud;

@@ -2,6 +2,7 @@
 //! fenced writer, by a timer and when it is poked. One owner starts them when acting begins and ends them when
 //! it ends.
 
+mod acme;
 mod certificates;
 mod containers;
 mod deploy_records;
@@ -17,16 +18,19 @@ mod schedule;
 mod seeding;
 mod sessions;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::future::BoxFuture;
 use kontena_core::election::Term;
+use kontena_core::id::Id;
 use kontena_store::{Batch, Effect, Failure, NewEvent, Store, WriteError, WriterHandle};
 use thiserror::Error;
 use tokio::sync::watch;
 
 pub(crate) use owner::{DutyStatus, Owner, Statuses};
 
+use crate::acme::Acme;
 use crate::deploys::Deployer;
 use crate::heartbeat::Picture;
 use crate::metrics::SharedMetrics;
@@ -57,6 +61,11 @@ impl Leader {
         let outcome = self.writer.commit(Batch { duty, term: self.term, effects }).await;
         self.metrics.batch(duty, count, &outcome);
         outcome
+    }
+
+    /// Tells a grid something about itself.
+    pub(crate) async fn tell_grid(&self, grid: Id, kind: &'static str, severity: i32, message: String) {
+        self.tell(NewEvent { kind, severity, message, grid, service: None, term: self.term }).await;
     }
 
     /// Tells a grid what was done. It is done, whether it is told or not.
@@ -110,7 +119,7 @@ pub(crate) trait Duty: Send + Sync + 'static {
 }
 
 /// All duties of a leader.
-pub(crate) fn all(settings: &Settings) -> Vec<Box<dyn Duty>> {
+pub(crate) fn all(settings: &Settings, acme: &Arc<Acme>) -> Vec<Box<dyn Duty>> {
     let mut duties: Vec<Box<dyn Duty>> = vec![
         Box::new(seeding::Seeding::new(settings)),
         Box::new(history::History),
@@ -122,7 +131,8 @@ pub(crate) fn all(settings: &Settings) -> Vec<Box<dyn Duty>> {
         Box::new(rescheduling::Rescheduling::default()),
         Box::new(deploy_records::DeployRecords),
         Box::new(leftovers::Leftovers),
-        Box::new(certificates::ExpiringCertificates::default()),
+        Box::new(certificates::ExpiringCertificates::new(acme)),
+        Box::new(acme::AcmeOrders::new(Arc::clone(acme))),
     ];
     if let Some(every) = settings.probe_every {
         duties.push(Box::new(probe::Probe::new(every)));

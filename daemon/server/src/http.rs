@@ -29,6 +29,7 @@ pub(crate) use api::{Composed, Composer, Resources, RestDesk};
 pub(crate) use cluster::rfc3339;
 pub(crate) use serve::serve;
 
+use crate::acme::Acme;
 use crate::agents::{Agents, at_root};
 use crate::clock::SystemClock;
 use crate::deploys::Deployer;
@@ -64,6 +65,7 @@ pub(crate) struct Works {
     pub(crate) agents: Agents,
     pub(crate) deployer: Deployer,
     pub(crate) resources: Arc<Resources>,
+    pub(crate) acme: Arc<Acme>,
 }
 
 impl From<Works> for Api {
@@ -111,6 +113,7 @@ pub(crate) fn router(api: Api, admission: Admission) -> Router {
         .route("/livez", get(health::livez))
         .route("/readyz", get(health::readyz))
         .route("/leader", get(health::leader))
+        .route("/.well-known/acme-challenge/{token}", get(api::answer_challenge))
         .merge(administration)
         .merge(api::router(&api, admission))
         .with_state(api);

@@ -2,6 +2,7 @@
 //!
 //! It reaches the database through `kontena-store` only. Whatever it decides is decided in `kontena-core`.
 
+mod acme;
 mod agents;
 mod candidacy;
 mod chronicle;
@@ -24,6 +25,7 @@ mod settings;
 mod stacks;
 mod trace;
 
+pub use acme::AcmeSettings;
 pub use agents::{AgentSettings, Agents, CallError, Exec, ExecEvent};
 pub use cloud::CloudSettings;
 pub use http::Admission;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use kontena_core::election::{HolderId, Term};
 use kontena_store::{
     Authority, CommandCounter, ConnectionError, LeaseParty, LeaseWatch, Limits, Purpose, SessionId, Store,
-    Writer, WriterSession,
+    Writer, WriterHandle, WriterSession,
 };
 use thiserror::Error;
 use tokio::net::{TcpListener, UnixListener};
@@ -17,6 +17,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::acme::Acme;
 use crate::agents::{Agents, Desks, Surroundings};
 use crate::candidacy::Candidacy;
 use crate::chronicle::Chronicle;
@@ -69,7 +70,7 @@ pub enum RunError {
     /// The thread that holds the lease is gone.
     #[error("the lease thread has ended unexpectedly")]
     LeaseThread,
-    /// No client for the authentication provider could be made.
+    /// No client for the authentication provider or the certificate authority could be made.
     #[error("no HTTP client can be made: {0}")]
     Client(reqwest::Error),
 }
@@ -224,10 +225,9 @@ impl Master {
             self;
         let (metrics, statuses) = (SharedMetrics::default(), Statuses::default());
 
-        let watch = LeaseWatch::default();
+        let (watch, ticks) = (LeaseWatch::default(), RuntimeTicks::default());
         tasks.spawn(watch.clone().run(streams.clone(), cancel.clone()));
 
-        let ticks = RuntimeTicks::default();
         tasks.spawn(ticks.clone().run(cancel.clone()));
         let overseer = Overseer::new(manager.watchdog, ticks, statuses.clone());
         let lease_thread = LeaseThread {
@@ -275,17 +275,16 @@ impl Master {
         tasks.spawn(heartbeat.run(cancel.clone()));
 
         let authority = LeaseAuthority { leadership: leadership.clone(), requests: requests.clone() };
-        let (writer, writer_handle) = Writer::new(&main, writer, authority, Limits::default());
-        tasks.spawn(writer.run(cancel.clone()));
-
+        let writer = authority.writer(&main, writer, (tasks, cancel));
         let deployer = Deployer::start(id, &main, &agents, &picture, (tasks, cancel));
+        let acme = Acme::new(&settings, &main).map_err(RunError::Client)?;
         let owner = Owner {
-            duties: duties::all(&settings).into(),
+            duties: duties::all(&settings, &acme).into(),
             leadership: leadership.clone(),
             store: main.clone(),
             streams: streams.clone(),
             deployer: deployer.clone(),
-            writer: writer_handle.clone(),
+            writer: writer.clone(),
             picture: picture.clone(),
             statuses: statuses.clone(),
             metrics: SharedMetrics::clone(&metrics),
@@ -323,9 +322,10 @@ impl Master {
             feed,
             lease_sight,
             agents,
-            resources: resources.map_err(RunError::Client)?.start(cancel),
+            resources: resources.start(cancel),
+            acme,
         });
-        tasks.spawn(Cloud::new(&api, &main, &streams, writer_handle).run(cancel.clone()));
+        tasks.spawn(Cloud::new(&api, &main, &streams, writer).run(cancel.clone()));
         Ok(Started { api, lease_thread, listeners, stores: [main, streams] })
     }
 }
@@ -342,6 +342,20 @@ struct Started {
 struct LeaseAuthority {
     leadership: Leadership<SystemClock>,
     requests: Requests,
+}
+
+impl LeaseAuthority {
+    /// Starts the one writer of this master.
+    fn writer(
+        self,
+        main: &Store,
+        session: WriterSession,
+        (tasks, cancel): (&TaskTracker, &CancellationToken),
+    ) -> WriterHandle {
+        let (writer, handle) = Writer::new(main, session, self, Limits::default());
+        tasks.spawn(writer.run(cancel.clone()));
+        handle
+    }
 }
 
 impl Authority for LeaseAuthority {

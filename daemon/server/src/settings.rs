@@ -14,6 +14,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::Value;
 use subtle::ConstantTimeEq;
 
+use crate::acme::AcmeSettings;
 use crate::agents::AgentSettings;
 use crate::cloud::CloudSettings;
 
@@ -52,6 +53,8 @@ pub struct Settings {
     pub trace: Option<PathBuf>,
     /// How agents are treated.
     pub agents: AgentSettings,
+    /// Where certificates come from.
+    pub acme: AcmeSettings,
     /// When the link to Kontena Cloud is tried.
     pub cloud: CloudSettings,
     /// Where the HTTP API listens.

@@ -91,10 +91,14 @@ pub(super) const VAULT_IV: Key =
 pub(super) const INITIAL_ADMIN_CODE: Key = Key::new("access.initial_admin_code", Form::Secret)
     .or_variables(&["INITIAL_ADMIN_CODE"])
     .or_credential("initial_admin_code");
+pub(super) const ACME_DIRECTORY: Key =
+    Key::new("acme.directory", Form::Text).or_variables(&["ACME_ENDPOINT"]);
+pub(super) const ACME_CA_FILE: Key = Key::new("acme.ca_file", Form::Path);
+pub(super) const ACME_RESOLVER: Key = Key::new("acme.resolver", Form::Text);
 pub(super) const LOG_LEVEL: Key = Key::new("log.level", Form::Text).or_variables(&["LOG_LEVEL"]).reloads();
 
 /// All of them, in the order in which people read about them.
-pub(crate) const ALL: [&Key; 19] = [
+pub(crate) const ALL: [&Key; 22] = [
     &NAME,
     &MONGODB_URI,
     &LISTEN,
@@ -113,6 +117,9 @@ pub(crate) const ALL: [&Key; 19] = [
     &VAULT_KEY,
     &VAULT_IV,
     &INITIAL_ADMIN_CODE,
+    &ACME_DIRECTORY,
+    &ACME_CA_FILE,
+    &ACME_RESOLVER,
     &LOG_LEVEL,
 ];
 

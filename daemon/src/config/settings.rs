@@ -14,6 +14,7 @@ use kontena_server::{AdminToken, AgentSettings, CloudSettings, ConfigurationDefa
 use kontena_store::DatabaseUri;
 use secrecy::{ExposeSecret, SecretString};
 
+use super::acme;
 use super::fault::{Fault, Place};
 use super::fragment::{Fragment, Sourced, Value};
 use super::key::{self, Key};
@@ -47,6 +48,8 @@ pub(crate) struct Config {
     pub(crate) admin_token: Option<SecretString>,
     /// What is logged.
     pub(crate) log_level: String,
+    /// What is not as it seems, though it can be used.
+    pub(crate) warnings: Vec<String>,
     merged: Fragment,
 }
 
@@ -86,6 +89,7 @@ pub(super) fn check(merged: Fragment, looked_in: &str) -> Result<Config, Vec<Fau
     let compat_version = check.compat_version();
     let agents = check.agents();
     let trusted_proxies = check.trusted_proxies();
+    let (acme, warning) = acme::settings(&mut check);
     let initial_admin_code = check.secret(&key::INITIAL_ADMIN_CODE).map(|(code, _)| code.clone());
     let name = check.text(&key::NAME).map_or_else(host_name, |(name, _)| name.to_owned());
     let eligible = check.flag(&key::ELIGIBLE).unwrap_or(true);
@@ -123,19 +127,21 @@ pub(super) fn check(merged: Fragment, looked_in: &str) -> Result<Config, Vec<Fau
         probe_every: None,
         trace: None,
         agents,
+        acme,
         cloud: CloudSettings::default(),
         listen,
     };
-    Ok(Config { settings, admin_socket, admin_token, log_level, merged })
+    let warnings = warning.into_iter().collect();
+    Ok(Config { settings, admin_socket, admin_token, log_level, warnings, merged })
 }
 
-struct Check<'a> {
+pub(super) struct Check<'a> {
     merged: &'a Fragment,
     faults: Vec<Fault>,
 }
 
 impl<'a> Check<'a> {
-    fn text(&self, key: &Key) -> Option<(&'a str, &'a Place)> {
+    pub(super) fn text(&self, key: &Key) -> Option<(&'a str, &'a Place)> {
         match self.merged.get(key)? {
             Sourced { value: Value::Text(text), place } => Some((text, place)),
             Sourced { value: Value::Secret(_) | Value::Flag(_), .. } => None,
@@ -156,7 +162,7 @@ impl<'a> Check<'a> {
         }
     }
 
-    fn fault(&mut self, place: &Place, key: &Key, message: impl Into<String>) {
+    pub(super) fn fault(&mut self, place: &Place, key: &Key, message: impl Into<String>) {
         self.faults.push(Fault::of(place.clone(), key, message));
     }
 

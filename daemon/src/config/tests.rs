@@ -182,3 +182,18 @@ fn masters_that_announce_another_version_do_not_share_their_settings() {
         assert!(read(wrong).is_err(), "{wrong:?}");
     }
 }
+
+#[test]
+fn an_old_endpoint_of_the_original_is_warned_of_and_not_used() {
+    const DEFAULT: &str = "https://acme-v02.api.letsencrypt.org/directory";
+    let at = |endpoint: &str| read(&[("master.toml", URI)], &[("ACME_ENDPOINT", endpoint)]);
+    let config = at("https://acme-v01.api.letsencrypt.org/").unwrap();
+    assert_eq!(config.settings.acme.directory, DEFAULT);
+    let [warning] = config.warnings.as_slice() else { panic!("{:?}", config.warnings) };
+    assert!(warning.contains("ACME_ENDPOINT") && warning.contains(DEFAULT), "{warning}");
+    let config = at("https://acme.example.com/directory").unwrap();
+    assert_eq!(config.settings.acme.directory, "https://acme.example.com/directory");
+    assert_eq!(config.warnings, [""; 0]);
+    assert_eq!(read_one(URI).unwrap().settings.acme.directory, DEFAULT);
+    assert!(at("http://acme.example.com/directory").is_err());
+}

@@ -28,6 +28,12 @@ pub struct ExpiringCertificate {
 }
 
 impl ExpiringCertificate {
+    /// Its id.
+    #[must_use]
+    pub fn id(&self) -> Id {
+        self.certificate
+    }
+
     /// When it ends, in milliseconds since 1970.
     #[must_use]
     pub fn valid_until(&self) -> i64 {

@@ -13,7 +13,7 @@ use crate::service_references::ServiceReferences;
 use crate::table::Table;
 
 pub(crate) const CERTIFICATES: &str = "certificates";
-const AUTHORIZATIONS: &str = "grid_domain_authorizations";
+pub(crate) const AUTHORIZATIONS: &str = "grid_domain_authorizations";
 
 /// A certificate.
 #[derive(Clone, PartialEq, Eq)]
@@ -69,10 +69,28 @@ pub struct AuthorizationRow {
     pub expires_at: Option<i64>,
     /// By the database's clock.
     pub expired: bool,
-    /// `stack/service` of the service that answers the challenge.
+    /// The service that answers the challenge, though it may be gone.
+    pub service: Option<Id>,
+    /// `stack/service` of it.
     pub linked_service: Option<String>,
     /// How its deploy goes: the state, and whether it is finished.
     pub deploy: Option<(String, bool)>,
+    /// The order at the authority by which it was offered.
+    pub order: Option<Id>,
+}
+
+impl AuthorizationRow {
+    /// What names the challenge.
+    #[must_use]
+    pub fn token(&self) -> Option<&str> {
+        self.challenge.as_ref()?.get("token")?.as_str()
+    }
+
+    /// The content of the record that proves the domain, if one does.
+    #[must_use]
+    pub fn record(&self) -> Option<&str> {
+        self.challenge_opts.as_ref()?.get("record_content")?.as_str()
+    }
 }
 
 /// The collections.
@@ -185,6 +203,16 @@ impl Certificates {
         rows.iter().map(|row| parse_authorization(row, &services, &deploys)).collect()
     }
 
+    /// What answers the challenge of this token, while its authority waits for that.
+    pub async fn answer(&self, token: &str) -> Result<Option<String>, Failure> {
+        let filter = doc! {
+            "challenge_opts.token": token, "authorization_type": "http-01",
+            "_state": { "$in": ["created", "requested"] },
+        };
+        let row = self.authorizations.one(filter).await?;
+        Ok(row.and_then(|row| row.get_document("challenge_opts").ok()?.text("content")))
+    }
+
     /// Removes a domain authorization. Whether there was one.
     pub async fn remove_authorization(&self, grid: Id, domain: &str) -> Result<bool, Failure> {
         self.authorizations.remove(doc! { "grid_id": oid(grid), "domain": domain }).await
@@ -218,7 +246,9 @@ fn parse_authorization(
         authorization_type: row.text("authorization_type").unwrap_or_else(|| "tls-sni-01".to_owned()),
         expires_at: row.time("expires_at"),
         expired: row.flag("expired").unwrap_or_default(),
+        service: row.id("grid_service_id"),
         linked_service: row.id("grid_service_id").and_then(|id| services.get(&id).cloned()),
         deploy: row.id("grid_service_deploy_id").and_then(|id| deploys.get(&id).cloned()),
+        order: row.id("acme_order_id"),
     })
 }

@@ -15,7 +15,8 @@ use crate::users::USERS;
 
 pub(crate) const GRIDS: &str = "grids";
 /// What goes with a grid. Nodes and services keep it from going.
-const OWNED: [&str; 8] = [
+const OWNED: [&str; 9] = [
+    "acme_orders",
     "certificates",
     "containers",
     "grid_domain_authorizations",

@@ -4,10 +4,12 @@
 //! decided with them, and plain rows where nothing is. One file per collection.
 
 mod access_tokens;
+mod acme_orders;
 mod audit_logs;
 mod authorization_requests;
 mod bus;
 mod certificate_expiry;
+mod certificate_renewals;
 mod certificates;
 mod claims;
 mod client;
@@ -66,10 +68,12 @@ mod volumes;
 mod writer;
 
 pub use access_tokens::{AccessTokens, Grant, Minted, REFRESHED_SECONDS, TokenRow, VerifiedToken};
+pub use acme_orders::{AcmeOrders, Asked, Issued, OrderRow, OrderState, OrderSteps, Presented, Wish};
 pub use audit_logs::{AuditEntry, AuditLogs, AuditRow};
 pub use authorization_requests::{AuthorizationRequests, LoginRequest};
 pub use bus::{Bus, Packet, PacketKind};
 pub use certificate_expiry::{CertificateExpiry, ExpiringCertificate};
+pub use certificate_renewals::{CertificateRenewals, Renewal};
 pub use certificates::{AuthorizationRow, CertificateParts, CertificateRow, Certificates};
 pub use client::{CommandCounter, CommandKind, ConnectionError, DatabaseUri, Purpose, Store};
 pub use cloud::{CloudLink, CloudRecords, Names, Position, Token};

@@ -6,8 +6,8 @@ use anyhow::{Context, Result};
 use kontena_core::election::{HolderId, TTL_DEFAULT, Timing};
 use kontena_core::id::Id;
 use kontena_server::{
-    AgentSettings, Agents, CallError, CloudSettings, ConfigurationDefaults, ExecEvent, Listeners, Manager,
-    Master, Settings, Tunables, Wishes,
+    AcmeSettings, AgentSettings, Agents, CallError, CloudSettings, ConfigurationDefaults, ExecEvent,
+    Listeners, Manager, Master, Settings, Tunables, Wishes,
 };
 use kontena_testkit::agent::{Agent, Temper, dial};
 use kontena_wire::agent::{Stream, outbound};
@@ -59,6 +59,11 @@ impl Inside {
             probe_every: None,
             trace: None,
             agents: AgentSettings::default(),
+            acme: AcmeSettings {
+                directory: "https://127.0.0.1:1/directory".to_owned(),
+                roots: None,
+                resolver: None,
+            },
             cloud: CloudSettings::default(),
             listen: network.local_addr()?,
         };

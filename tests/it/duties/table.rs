@@ -81,6 +81,8 @@ pub(super) const DUTIES: &[Row] = &[
     }),
     row("leftovers", Reign, ("volume_instances", "delete", Made), |outside| place(outside).boxed()),
     row("certificates", Reign, ("certificates", "update", Made), |outside| certificate(outside).boxed()),
+    // Its other steps need an authority: `tests/api/certificates/losses.rs`.
+    row("acme", Change, ("acme_orders", "delete", Made), |outside| orphan(outside).boxed()),
 ];
 
 fn nothing() -> Ready<Result<Bson>> {
@@ -190,6 +192,15 @@ async fn place(outside: &Outside) -> Result<Bson> {
     let place =
         doc! { "_id": id, "name": "data", "volume_id": ObjectId::new(), "host_node_id": ObjectId::new() };
     put(outside, "volume_instances", place).await
+}
+
+/// An order whose grid is gone.
+async fn orphan(outside: &Outside) -> Result<Bson> {
+    let order = doc! {
+        "grid_id": ObjectId::new(), "slot": ObjectId::new().to_hex(), "domains": ["gone.example.com"],
+        "goal": "issue", "state": "wanted", "directory": "https://127.0.0.1:1/directory", "asked_at": ago(1),
+    };
+    put(outside, "acme_orders", order).await
 }
 
 async fn certificate(outside: &Outside) -> Result<Bson> {

@@ -3,6 +3,7 @@
 
 pub mod administrator;
 pub mod agent;
+pub mod authority;
 pub mod cloud;
 pub mod http;
 mod keeper;

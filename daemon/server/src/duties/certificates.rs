@@ -1,31 +1,37 @@
-//! Warns of certificates that end soon, once a day each: in the grid's events and in the journal.
+//! Certificates that end soon: asks for new ones where the master can have them by itself, and warns of the others, and
+//! of those whose renewal failed, once a day each, in the grid's events and in the journal.
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use futures_util::FutureExt;
 use futures_util::future::BoxFuture;
-use kontena_store::{Effect, ExpiringCertificate, NewEvent};
+use kontena_store::{Effect, ExpiringCertificate, NewEvent, Renewal};
 
 use super::schedule::{Due, Schedule};
 use super::{Duty, DutyError, Leader, READ_LIMIT, TIDY_AFTER};
+use crate::acme::Acme;
 use crate::events;
 
 const NAME: &str = "certificates";
 const DAY: Duration = Duration::from_secs(24 * 3600);
 /// A little less than a day, so that hourly looks tell once each day.
 const TOLD_EVERY: Duration = Duration::from_secs(24 * 3600 - 600);
-/// How long before the end it is told: when the original renewed those that it could.
+/// How long before the end, as in the original.
 const AHEAD: Duration = Duration::from_secs(7 * 24 * 3600);
 /// How many are told of in one run.
 const TOGETHER: i64 = 100;
+/// How many are renewed: with the others they must fit into one transaction.
+const RENEWALS: usize = 50;
 
 pub(crate) struct ExpiringCertificates {
     schedule: Schedule,
+    acme: Arc<Acme>,
 }
 
-impl Default for ExpiringCertificates {
-    fn default() -> Self {
-        Self { schedule: Schedule::new(NAME, Duration::from_secs(3600)) }
+impl ExpiringCertificates {
+    pub(crate) fn new(acme: &Arc<Acme>) -> Self {
+        Self { schedule: Schedule::new(NAME, Duration::from_secs(3600)), acme: Arc::clone(acme) }
     }
 }
 
@@ -49,14 +55,25 @@ impl Duty for ExpiringCertificates {
                 Due::NotYet(report) => return Ok(report),
             };
             let expiry = leader.store.certificate_expiry();
-            let soon = expiry.soon(AHEAD, TOLD_EVERY, TOGETHER, READ_LIMIT).await?;
+            let mut soon = expiry.soon(AHEAD, TOLD_EVERY, TOGETHER, READ_LIMIT).await?;
+            let renewals = leader.store.certificate_renewals().soon(AHEAD, TOGETHER, READ_LIMIT).await?;
+            // As long as its renewal has not failed, nobody has to do anything.
+            soon.retain(|ending| {
+                let renewal = renewals.iter().find(|renewal| renewal.certificate == ending.id());
+                renewal.is_none_or(|renewal| renewal.failures > 0)
+            });
+            let due: Vec<&Renewal> = renewals.iter().filter(|renewal| renewal.due).take(RENEWALS).collect();
             let mut effects: Vec<Effect> = soon.iter().map(ExpiringCertificate::told).collect();
+            effects.extend(due.iter().map(|renewal| renewal.begin(self.acme.directory())));
             effects.push(last.now(leader.term));
             leader.commit(NAME, effects).await?;
             for certificate in &soon {
                 tell(leader, certificate).await;
             }
-            Ok(format!("warned of {} certificates", soon.len()))
+            if !due.is_empty() {
+                self.acme.wake();
+            }
+            Ok(format!("warned of {} certificates, renews {}", soon.len(), due.len()))
         }
         .boxed()
     }

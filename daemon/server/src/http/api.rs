@@ -42,6 +42,7 @@ use axum::{Router, middleware};
 
 pub(super) use administrators::operations;
 pub(super) use break_glass::make_admin_token;
+pub(super) use certificates::answer_challenge;
 pub(crate) use cloud::{Composed, Composer, RestDesk};
 pub(crate) use resources::Resources;
 pub(super) use token_layer::{bearer, client_address};
@@ -154,9 +155,9 @@ fn resources() -> Router<Api> {
             get(certificates::show).put(certificates::import).delete(certificates::remove),
         )
         .route("/v1/certificates/{grid}/{subject}/export", get(certificates::export))
-        .route("/v1/certificates/{grid}/register", post(certificates::ended))
-        .route("/v1/certificates/{grid}/authorize", post(certificates::ended))
-        .route("/v1/certificates/{grid}/certificate", post(certificates::ended))
+        .route("/v1/certificates/{grid}/register", post(certificates::register))
+        .route("/v1/certificates/{grid}/authorize", post(certificates::authorize_legacy))
+        .route("/v1/certificates/{grid}/certificate", post(certificates::request_legacy))
         .route(
             "/v1/domain_authorizations/{grid}/{domain}",
             get(certificates::show_authorization).delete(certificates::remove_authorization),

@@ -33,7 +33,7 @@ const SECRETS: [&str; 2] = ["token", "code"];
 
 type Index = (&'static [&'static str], Kind);
 
-const INDEXES: [(&str, &[Index]); 27] = [
+const INDEXES: [(&str, &[Index]); 28] = [
     (
         "access_tokens",
         &[
@@ -44,6 +44,16 @@ const INDEXES: [(&str, &[Index]); 27] = [
             (&["expires_at"], Sparse),
             (&["deleted_at"], ExpiringSparse(1)),
             (&["code"], UniqueSparse),
+        ],
+    ),
+    (
+        "acme_orders",
+        &[
+            (&["slot"], UniqueSparse),
+            (&["state"], Plain),
+            (&["grid_id"], Plain),
+            // What nobody has come back to for a month is of no use to the authority either.
+            (&["updated_at"], Expiring(30 * 24 * 3600)),
         ],
     ),
     ("audit_logs", &[(&["grid_id"], Plain), (&["grid_id", "_id"], Plain)]),
@@ -86,6 +96,7 @@ const INDEXES: [(&str, &[Index]); 27] = [
             (&["domain"], Plain),
             (&["grid_id", "domain"], Unique),
             (&["grid_service_id"], Plain),
+            (&["challenge_opts.token"], Sparse),
         ],
     ),
     ("grid_secrets", &[(&["grid_id"], Plain), (&["grid_id", "name"], Unique)]),

@@ -1,8 +1,10 @@
-//! Certificates, and the proofs of domains. Issuing by the first protocol of the authority, which the original
-//! speaks, is not possible any more: that protocol's service has ended.
+//! Certificates, and the proofs of domains.
+
+mod issuing;
 
 use axum::extract::State;
-use kontena_core::input::{CertificateImport, CertificateRequest, DomainAuthorizationRequest};
+use kontena_core::acme::Method;
+use kontena_core::input::CertificateImport;
 use kontena_store::{AuthorizationRow, CertificateParts, CertificateRow, GridRow, Used};
 use kontena_wire::api;
 use serde::Deserialize;
@@ -14,10 +16,8 @@ use super::refused::{Refused, Reply};
 use super::submitted::{At, Submitted};
 use crate::http::Api;
 
-/// The secret that holds the grid's account key at the authority.
-const ACCOUNT_KEY: &str = "LE_PRIVATE_KEY";
-const ENDED: &str = "The certificate authority has ended the ACME v1 service that this request needs: \
-                     import a certificate instead";
+pub(in crate::http) use issuing::answer_challenge;
+pub(super) use issuing::{authorize, authorize_legacy, register, request, request_legacy};
 
 #[derive(Deserialize)]
 pub(super) struct CertificateOfGrid {
@@ -113,50 +113,11 @@ pub(super) async fn remove(
     Ok(ok(Nothing {}))
 }
 
-pub(super) async fn request(
-    State(api): State<Api>,
-    caller: Caller,
-    At(at): At<InGrid>,
-    submitted: Submitted,
-) -> Reply {
-    let grid = api.resources.grid(&caller, &at.grid).await?;
-    let CertificateRequest { domains } = CertificateRequest::read(&submitted.fields)?;
-    let proven = api.resources.store.certificates().authorizations(grid.id, None).await?;
-    if let Some(domain) = domains.iter().find(|domain| !proven.iter().any(|row| row.domain == **domain)) {
-        let message = format!("Domain authorization not found for domain {domain}");
-        return Err(Refused::field("authorization", message));
-    }
-    Err(Refused::field("acme_client", ENDED))
-}
-
-/// Registration, the older authorization and the older request: all need the authority.
-pub(super) async fn ended(
-    State(api): State<Api>,
-    caller: Caller,
-    At(at): At<InGrid>,
-    _submitted: Submitted,
-) -> Reply {
-    api.resources.grid(&caller, &at.grid).await?;
-    Err(Refused::field("acme", ENDED))
-}
-
 pub(super) async fn authorizations(State(api): State<Api>, caller: Caller, At(at): At<InGrid>) -> Reply {
     let grid = api.resources.grid(&caller, &at.grid).await?;
     let rows = api.resources.store.certificates().authorizations(grid.id, None).await?;
     let bodies = rows.iter().map(|row| authorization(&grid, row)).collect();
     Ok(ok(api::DomainAuthorizations { domain_authorizations: bodies }))
-}
-
-pub(super) async fn authorize(
-    State(api): State<Api>,
-    caller: Caller,
-    At(at): At<InGrid>,
-    submitted: Submitted,
-) -> Reply {
-    let grid = api.resources.grid(&caller, &at.grid).await?;
-    let registered = api.resources.store.grid_secrets().by_name(grid.id, ACCOUNT_KEY).await?.is_some();
-    DomainAuthorizationRequest::read(&submitted.fields, registered)?;
-    Err(Refused::field("acme_client", ENDED))
 }
 
 pub(super) async fn show_authorization(
@@ -194,7 +155,8 @@ async fn find(api: &Api, grid: &GridRow, subject: &str) -> Result<CertificateRow
 fn body(grid: &GridRow, row: &CertificateRow, proven: &[AuthorizationRow]) -> api::Certificate {
     let answered = |domain: &String| {
         let of_domain = proven.iter().find(|row| row.domain == *domain);
-        of_domain.is_some_and(|row| row.authorization_type != "dns-01" && row.linked_service.is_some())
+        of_domain
+            .is_some_and(|row| row.authorization_type == Method::Http.name() && row.linked_service.is_some())
     };
     let auto_renewable = answered(&row.subject) && row.alt_names.iter().flatten().all(answered);
     api::Certificate {

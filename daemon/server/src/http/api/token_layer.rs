@@ -24,8 +24,12 @@ use crate::http::{Admission, Api};
 const ANSWER_WITHIN: Duration = Duration::from_secs(25);
 /// The same, where an engine may have to work for it.
 const ENGINE_ANSWER_WITHIN: Duration = Duration::from_secs(310);
+/// The same, where a certificate authority has to: longer than the handlers themselves wait for as many domains as fit.
+const AUTHORITY_ANSWER_WITHIN: Duration = Duration::from_secs(3060);
 /// Where engines work.
 const ENGINES: &str = "/v1/containers/";
+/// What is asked of the authority.
+const AUTHORITY: [&str; 2] = ["/certificates", "/domain_authorizations"];
 /// Requests to the token routes that a client may make in a minute, on all masters together.
 const TOKEN_RATE: f64 = 60.0;
 const VERSION: HeaderName = HeaderName::from_static("x-kontena-version");
@@ -71,9 +75,15 @@ pub(super) async fn authenticate(
 /// What changes something is carried out to its end, audit entry and messages to agents included, though its client
 /// may have left meanwhile.
 pub(super) async fn carry_out(api: &Api, request: Request, next: Next) -> Response {
-    let engine = request.uri().path().starts_with(ENGINES);
-    let within = if engine { ENGINE_ANSWER_WITHIN } else { ANSWER_WITHIN };
     let reads = request.method() == Method::GET;
+    let path = request.uri().path();
+    let within = if path.starts_with(ENGINES) {
+        ENGINE_ANSWER_WITHIN
+    } else if !reads && AUTHORITY.iter().any(|part| path.contains(part)) {
+        AUTHORITY_ANSWER_WITHIN
+    } else {
+        ANSWER_WITHIN
+    };
     let answering = next.run(request);
     let answered = if reads {
         tokio::time::timeout(within, answering).await.ok()
