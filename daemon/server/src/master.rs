@@ -322,7 +322,7 @@ impl Master {
             feed,
             lease_sight,
             agents,
-            resources: resources.start(cancel),
+            resources: resources.map_err(RunError::Client)?.start(cancel),
             acme,
         });
         tasks.spawn(Cloud::new(&api, &main, &streams, writer).run(cancel.clone()));
