@@ -167,7 +167,7 @@ pub(crate) fn seen(session: Session, (service, number): (Id, i64), running: bool
     let state = if running { "running" } else { "stopped" };
     let mut wanted = filter(session.node, service, number);
     // What was never told is for the agent to tell.
-    wanted.insert("state", doc! { "$in": ["running", "stopped", "restarting"], "$ne": state });
+    wanted.insert("state", doc! { "$in": ["running", "stopped", "restarting", "missing"], "$ne": state });
     let not_in_this = vec![
         doc! { "told_by.node": { "$ne": oid(session.node) } },
         doc! { "told_by.epoch": { "$lt": session.epoch } },

@@ -178,10 +178,12 @@ async fn the_state_of_an_instance_never_goes_back() -> Result<()> {
             [("Id", Value::from("c1")), ("State", at_work), ("Config", map([("Labels", labels.clone())]))];
         vec![map([("node", node.clone()), ("container", map(body))])]
     };
-    let older = doc! { "$set": { "told_by.epoch": 0_i64 } };
-    instances.update_one(doc! {}, older).await?;
-    agent.ask("/containers/save", container(true)).await??;
-    assert_eq!(seen().await?, expected("2026-11-22 18:24:25 UTC", "running"));
+    for before in ["stopped", "missing"] {
+        let older = doc! { "$set": { "told_by.epoch": 0_i64, "state": before } };
+        instances.update_one(doc! {}, older).await?;
+        agent.ask("/containers/save", container(true)).await??;
+        assert_eq!(seen().await?, expected("2026-11-22 18:24:25 UTC", "running"), "it was {before}");
+    }
     let told = report(Some("2026-11-22 18:24:25 UTC"), "stopped", 1);
     assert_eq!(agent.ask("/node_service_pods/set_state", told).await?, Ok(map([])));
     agent.ask("/containers/save", container(true)).await??;
