@@ -35,7 +35,9 @@ async fn only_ephemeral_nodes_that_are_long_gone_and_hold_nothing_are_removed() 
     outside.collection("grid_services").insert_many(services).await?;
     let ephemeral = ["ephemeral"];
     let mut connected = node("connected", grid, 7, LONG, &ephemeral);
+    // Its agent looks for another master just now.
     connected.insert("connected", true);
+    connected.insert("session_lost_at", DateTime::now());
     let nodes = [
         node("gone", grid, 4, LONG, &["zone=a", "ephemeral"]),
         node("empty", grid, 5, LONG, &ephemeral),
