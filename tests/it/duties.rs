@@ -64,6 +64,8 @@ impl Pair {
         };
         let first = Master::start(short("first", relay.uri(&database.name))).await?;
         acting(&[&first], 1).await?;
+        // A new database is completed by its first leader: that is no round's work.
+        rests(&first, "seeding").await?;
         let second = Master::start(short("second", database.uri.clone())).await?;
         let outside = Outside::of(&database).await?;
         let client = mongodb::Client::with_uri_str(&database.uri).await?;
@@ -119,20 +121,6 @@ impl Pair {
         Ok(())
     }
 
-    /// Waits until the second master, which leads, has done what there was to do for a duty.
-    async fn rests(&self, duty: &str) -> Result<()> {
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let cluster = self.second.get("/v1/cluster").await?;
-            let found = cluster["duties"].as_array().into_iter().flatten().find(|row| row["name"] == duty);
-            if found.is_some_and(|row| row["state"] == "waiting") {
-                return Ok(());
-            }
-            ensure!(Instant::now() < deadline, "{duty} does not come to rest: {found:?}");
-            sleep(Duration::from_millis(20)).await;
-        }
-    }
-
     /// How often the work shows among what was seen from `begin` on.
     fn times(&self, row: &Row, id: &Bson, begin: usize) -> usize {
         let shows = |change: &&Change| {
@@ -165,7 +153,7 @@ impl Pair {
         let (id, term) = match row.start {
             Start::Reign => {
                 self.lead(false).await?;
-                self.rests(duty).await?;
+                rests(&self.second, duty).await?;
                 let id = (row.make)(&self.outside).await?;
                 self.arm(duty);
                 self.relinquish().await?;
@@ -219,6 +207,20 @@ impl Pair {
             sleep(Duration::from_millis(50)).await;
         }
         Ok(())
+    }
+}
+
+/// Waits until a master that leads has done what there was to do for a duty.
+async fn rests(master: &Master, duty: &str) -> Result<()> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let cluster = master.get("/v1/cluster").await?;
+        let found = cluster["duties"].as_array().into_iter().flatten().find(|row| row["name"] == duty);
+        if found.is_some_and(|row| row["state"] == "waiting") {
+            return Ok(());
+        }
+        ensure!(Instant::now() < deadline, "{duty} does not come to rest: {found:?}");
+        sleep(Duration::from_millis(20)).await;
     }
 }
 
