@@ -13,6 +13,7 @@ use kontena_core::input::{
     CertificateRequest, DomainAuthorizationRequest, Registration, SecretCertificateRequest,
 };
 use kontena_store::{Asked, AuthorizationRow, CertificateRow, Failure, GridRow, OrderState, Used, Wish};
+use serde_json::{Map, Value};
 use tokio::time::Instant;
 
 use super::super::answer::{Nothing, created, empty, typed};
@@ -90,12 +91,7 @@ pub(in super::super) async fn authorize(
     At(at): At<InGrid>,
     submitted: Submitted,
 ) -> Reply {
-    let grid = api.resources.grid(&caller, &at.grid).await?;
-    let registered = api.acme.is_registered(grid.id).await?;
-    let request = DomainAuthorizationRequest::read(&submitted.fields, registered)?;
-    let row = offered(&api, &grid, &request).await?;
-    let deed = Deed::new("create", "GridDomainAuthorization", row.id, &grid).named(&row.domain);
-    caller.did(&api, deed.said(&submitted.raw)).await;
+    let (grid, row) = authorized(&api, &caller, &at, &submitted, &submitted.fields).await?;
     Ok(created(authorization(&grid, &row)))
 }
 
@@ -106,15 +102,27 @@ pub(in super::super) async fn authorize_legacy(
     At(at): At<InGrid>,
     submitted: Submitted,
 ) -> Reply {
-    let grid = api.resources.grid(&caller, &at.grid).await?;
-    let registered = api.acme.is_registered(grid.id).await?;
     let mut fields = submitted.fields.clone();
     fields.retain(|field, _| field == "domain");
-    let request = DomainAuthorizationRequest::read(&fields, registered)?;
-    let row = offered(&api, &grid, &request).await?;
-    let deed = Deed::new("create", "GridDomainAuthorization", row.id, &grid).named(&row.domain);
-    caller.did(&api, deed.said(&submitted.raw)).await;
+    let (_, row) = authorized(&api, &caller, &at, &submitted, &fields).await?;
     Ok(created(row.challenge_opts))
+}
+
+/// Carries out a request by these of its fields, and notes it.
+async fn authorized(
+    api: &Api,
+    caller: &Caller,
+    at: &InGrid,
+    submitted: &Submitted,
+    fields: &Map<String, Value>,
+) -> Result<(GridRow, AuthorizationRow), Refused> {
+    let grid = api.resources.grid(caller, &at.grid).await?;
+    let registered = api.acme.is_registered(grid.id).await?;
+    let request = DomainAuthorizationRequest::read(fields, registered)?;
+    let row = offered(api, &grid, &request).await?;
+    let deed = Deed::new("create", "GridDomainAuthorization", row.id, &grid).named(&row.domain);
+    caller.did(api, deed.said(&submitted.raw)).await;
+    Ok((grid, row))
 }
 
 /// Has the authority offer a challenge for a domain.
