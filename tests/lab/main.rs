@@ -6,6 +6,7 @@ mod contradictions;
 mod grids;
 mod hosts;
 mod judge;
+mod login;
 mod process;
 mod report;
 mod rig;

@@ -17,9 +17,10 @@ use serde_json::json;
 use tokio::time::{Instant, sleep};
 
 use crate::grids::Grids;
+use crate::login::{CODE, login};
 use crate::report::Report;
 use crate::rig::{DATABASE, PATIENCE, Plan, Rig};
-use calls::{CODE, Calls, Failure, login};
+use calls::{Calls, Failure};
 use exec::Shell;
 use proxy::{Kind, Proxy};
 

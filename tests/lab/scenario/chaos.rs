@@ -16,9 +16,10 @@ use serde_json::json;
 use tokio::time::{Instant, sleep_until};
 
 use crate::grids::Grids;
+use crate::login::CODE;
 use crate::report::Report;
 use crate::rig::{DATABASE, PATIENCE, Plan, Rig};
-use clients::{CODE, Clients};
+use clients::Clients;
 use load::Load;
 use orders::Orders;
 use plan::{Deed, Event};

@@ -16,16 +16,16 @@ use kontena_testkit::agent::{Fleet, Traffic};
 use mongodb::bson::{Document, doc};
 use reqwest::{Client, StatusCode};
 use secrecy::SecretString;
-use serde_json::{Value, json};
+use serde_json::json;
 use tokio::time::{Instant, sleep};
 
 use crate::grids::Grids;
+use crate::login::{CODE, login};
 use crate::report::Report;
 use crate::rig::{DATABASE, PATIENCE, Plan, Rig};
 
 use cost::Cost;
 
-const CODE: &str = "the-code-of-the-lab";
 /// How many clients ask for deploys at once.
 const CLIENTS: usize = 16;
 /// For all deploys together.
@@ -175,20 +175,8 @@ impl Clients {
     async fn login(masters: Vec<String>) -> Result<Self> {
         // Command lines open a connection for each call too.
         let http = kontena_testkit::http::client().timeout(PATIENCE).pool_max_idle_per_host(0).build()?;
-        let first = masters.first().context("no masters")?;
-        let body = json!({ "grant_type": "authorization_code", "code": CODE });
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let request = http.post(format!("{first}/oauth2/token")).header("Accept", "application/json");
-            let answer = request.json(&body).send().await?;
-            if answer.status() == StatusCode::CREATED {
-                let answer: Value = answer.json().await?;
-                let token = answer["access_token"].as_str().context("no token")?.to_owned();
-                return Ok(Self { http, masters, token });
-            }
-            ensure!(Instant::now() < deadline, "no login: {}", answer.status());
-            sleep(Duration::from_millis(50)).await;
-        }
+        let token = login(&http, masters.first().context("no masters")?).await?;
+        Ok(Self { http, masters, token })
     }
 
     async fn deploy(&self, number: usize, path: &str) -> Result<()> {

@@ -3,14 +3,13 @@
 use anyhow::{Context, Result};
 use mongodb::bson::{Document, doc, oid::ObjectId};
 use serde_json::json;
-use tokio::time::{Instant, sleep};
 
 use super::client::Connection;
-use crate::rig::{PATIENCE, Plan, Rig};
+use crate::login::{CODE, login};
+use crate::rig::{Plan, Rig};
 
 const GRIDS: usize = 20;
 const NODES: i32 = 200;
-const CODE: &str = "the-code-of-the-lab";
 
 /// What is measured.
 pub(super) struct World {
@@ -35,7 +34,8 @@ impl World {
             Ok::<_, anyhow::Error>(place.master.url().replace("http://", ""))
         };
         let (reader, writer) = (address(0)?, address(1)?);
-        let token = login(&reader).await?;
+        let http = kontena_testkit::http::client().build()?;
+        let token = login(&http, &format!("http://{reader}")).await?;
         let mut connection = Connection::open(&reader, &token).await?;
         for number in 0..GRIDS {
             let body = json!({ "name": format!("grid-{number:02}"), "default_affinity": [] });
@@ -77,19 +77,5 @@ impl World {
         };
         database.collection::<Document>("host_nodes").insert_many((1..=NODES).map(node)).await?;
         Ok(())
-    }
-}
-
-/// The administrator is there a moment after the first leader.
-async fn login(address: &str) -> Result<String> {
-    let body = json!({ "grant_type": "authorization_code", "code": CODE });
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        let mut connection = Connection::open(address, "").await?;
-        let answer = connection.send("POST", "/oauth2/token", Some(&body)).await?;
-        if answer.status == 201 || Instant::now() > deadline {
-            return answer.expect(201)?.text("access_token");
-        }
-        sleep(std::time::Duration::from_millis(50)).await;
     }
 }

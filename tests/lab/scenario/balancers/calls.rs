@@ -5,16 +5,12 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use reqwest::{Client, Method, StatusCode};
 use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
-use crate::rig::PATIENCE;
-
-/// The code by which the administrator logs in.
-pub(super) const CODE: &str = "the-code-of-the-lab";
 /// Clients that read, and as many that write.
 const EACH: usize = 3;
 const EVERY: Duration = Duration::from_millis(5);
@@ -130,22 +126,5 @@ impl Caller {
         let status = answer.status();
         let bytes = answer.bytes().await?;
         Ok((status, serde_json::from_slice(&bytes).unwrap_or(Value::Null)))
-    }
-}
-
-/// Logs in as the administrator, who is there a moment after the first leader.
-pub(super) async fn login(http: &Client, master: &str) -> Result<String> {
-    let body = json!({ "grant_type": "authorization_code", "code": CODE });
-    let deadline = Instant::now() + PATIENCE;
-    loop {
-        let request = http.post(format!("{master}/oauth2/token")).header("Accept", "application/json");
-        let answer = request.json(&body).send().await?;
-        let status = answer.status();
-        if status == StatusCode::CREATED {
-            let answer: Value = answer.json().await?;
-            return Ok(answer["access_token"].as_str().context("no token")?.to_owned());
-        }
-        ensure!(Instant::now() < deadline, "no login: {status}");
-        sleep(Duration::from_millis(100)).await;
     }
 }

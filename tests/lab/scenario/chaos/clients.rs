@@ -2,15 +2,12 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, ensure};
+use anyhow::{Context, Result};
 use reqwest::{Client, Method, StatusCode};
-use serde_json::{Value, json};
-use tokio::time::{Instant, sleep};
+use serde_json::Value;
 
-use crate::rig::PATIENCE;
+use crate::login::login;
 
-/// The code by which the administrator logs in.
-pub(super) const CODE: &str = "the-code-of-the-lab";
 /// For one request: longer than most faults, so that little stays unknown.
 const WITHIN: Duration = Duration::from_secs(15);
 
@@ -25,23 +22,8 @@ impl Clients {
     /// Logs in at the first of these masters.
     pub(super) async fn login(masters: Vec<String>) -> Result<Self> {
         let http = kontena_testkit::http::client().timeout(WITHIN).pool_max_idle_per_host(0).build()?;
-        let first = masters.first().context("no masters")?;
-        let body = json!({ "grant_type": "authorization_code", "code": CODE });
-        let deadline = Instant::now() + PATIENCE;
-        loop {
-            let request = http.post(format!("{first}/oauth2/token")).header("Accept", "application/json");
-            if let Ok(answer) = request.json(&body).send().await {
-                let status = answer.status();
-                if status == StatusCode::CREATED {
-                    let answer: Value = answer.json().await?;
-                    let token = answer["access_token"].as_str().context("no token")?.to_owned();
-                    return Ok(Self { http, masters, token });
-                }
-                ensure!(Instant::now() < deadline, "no login: {status}");
-            }
-            ensure!(Instant::now() < deadline, "no login");
-            sleep(Duration::from_millis(100)).await;
-        }
+        let token = login(&http, masters.first().context("no masters")?).await?;
+        Ok(Self { http, masters, token })
     }
 
     /// How many masters there are.
