@@ -28,11 +28,13 @@ mod watchers;
 use std::sync::Arc;
 use std::time::Duration;
 
+use kontena_core::agents::Refusal;
 use kontena_core::election::HolderId;
 use kontena_core::id::Id;
 use kontena_core::vault::Vault;
 use kontena_store::{
-    Ended, HostNodes, InstanceRow, NotFound, PlacedVolume, PodNode, Reported, SavedContainer, Session, Store,
+    Ended, Ending, HostNodes, InstanceRow, NotFound, PlacedVolume, PodNode, Reported, SavedContainer,
+    Session, Store,
 };
 use kontena_wire::agent::PodState;
 use kontena_wire::rpc::Value;
@@ -90,6 +92,8 @@ struct Shared {
     execs: exec::Routes,
     arrivals: arrivals::Arrivals,
     large_frames: gate::LargeFrames,
+    /// Sockets of agents, until the last of what was read from them is carried out.
+    sockets: TaskTracker,
     tasks: TaskTracker,
     stop: CancellationToken,
 }
@@ -211,6 +215,7 @@ impl Agents {
             execs: exec::Routes::default(),
             arrivals: arrivals::Arrivals::default(),
             large_frames: gate::LargeFrames::default(),
+            sockets: TaskTracker::new(),
             tasks: TaskTracker::new(),
             stop: CancellationToken::new(),
         };
@@ -272,14 +277,20 @@ impl Agents {
 
     /// Sends the agents elsewhere in waves within `limit`, then ends everything.
     pub(crate) async fn stop(&self, limit: Duration) {
-        self.send_elsewhere("this master is about to stop", limit / 2).await;
-        let left = async {
-            while self.connected() > 0 {
+        let why = "this master is about to stop";
+        let Shared { registry, sockets, .. } = &*self.0;
+        let leaving = async {
+            self.send_elsewhere(why, limit / 3).await;
+            while !sockets.is_empty() {
+                // Some were being let in while the others were sent.
+                for handle in registry.all() {
+                    handle.end(Refusal::going_away(why), Ending::Released);
+                }
                 tokio::time::sleep(Duration::from_millis(20)).await;
             }
         };
-        if tokio::time::timeout(limit / 2, left).await.is_err() {
-            tracing::warn!(sessions = self.connected(), "some agents did not leave in time");
+        if tokio::time::timeout(limit, leaving).await.is_err() {
+            tracing::warn!(sockets = sockets.len(), "some agents did not leave in time");
         }
         self.0.stop.cancel();
         self.0.tasks.close();
@@ -298,7 +309,7 @@ impl Agents {
         tracing::info!(sessions = sessions.len(), "sending the agents elsewhere: {why}");
         for wave in sessions.chunks(sessions.len().div_ceil(WAVES).max(1)) {
             for handle in wave {
-                handle.end(kontena_core::agents::Refusal::going_away(why), kontena_store::Ending::Released);
+                handle.end(Refusal::going_away(why), Ending::Released);
             }
             tokio::time::sleep(during / u32::try_from(WAVES).unwrap_or(1)).await;
         }

@@ -39,7 +39,7 @@ use crate::trace::Trace;
 /// How long the lease thread may take to give the lease back when the master stops.
 const RETIRE_LIMIT: Duration = Duration::from_secs(2);
 /// How long the agents may take to leave.
-const LEAVE_LIMIT: Duration = Duration::from_secs(2);
+const LEAVE_LIMIT: Duration = Duration::from_secs(3);
 /// How long everything else may take to end.
 const END_LIMIT: Duration = Duration::from_secs(3);
 /// How long the last connections of the database clients may take to close.

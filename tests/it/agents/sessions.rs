@@ -3,7 +3,11 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
-use kontena_testkit::agent::{Agent, Temper, dial};
+use kontena_testkit::agent::{Agent, Dial, Refused, Temper, dial};
+use kontena_testkit::master::{self, Master};
+use kontena_testkit::mongod::shared;
+use kontena_testkit::relay::{Hold, Relay};
+use kontena_wire::rpc::{self, Value, map};
 use mongodb::bson::{Bson, doc};
 
 use super::{Stage, eventually, peak_kib};
@@ -170,4 +174,74 @@ async fn a_master_that_stops_sends_its_agents_elsewhere_and_reports_nobody_offli
     .await?;
     assert!(agent.record().faults().is_empty());
     Ok(())
+}
+
+/// They come in after all others were sent away, with calls that a master that stops cannot carry out any more.
+#[tokio::test]
+async fn a_master_that_stops_is_not_held_up_by_agents_that_it_was_letting_in() -> Result<()> {
+    let (set, database) = (shared().await?.set(), shared().await?.database());
+    let relay = Relay::start(set, 44)?;
+    let master = Master::start(master::Settings::new("only", relay.uri(&database.name))).await?;
+    let mut stage = Stage::around(master, database).await?;
+    let mut early = dial(&stage.dial()).await?;
+    early.expect(SOON).await?;
+    let late: Vec<_> = (2..=5).map(|number| stage.agent(number)).collect();
+    relay.cut_at(&late[0].node_id, Hold::Request);
+    let address = super::address(&stage.master);
+    let late: Vec<_> = late
+        .into_iter()
+        .map(|settings| {
+            let dialled = Dial::agent(&settings, &address, 0.0);
+            tokio::spawn(async move { talk_until_closed(&dialled, &settings.node_id).await })
+        })
+        .collect();
+    relay.was_cut().await;
+    let log = stage.master.log_file();
+    let healing = async {
+        let told = || Ok(std::fs::read_to_string(&log)?.contains("sending the agents elsewhere"));
+        eventually("agents sent elsewhere", async || told()).await?;
+        relay.heal();
+        anyhow::Ok(())
+    };
+    // Dropped once it is closed, as by an agent that goes elsewhere.
+    let leaving = async move { early.expect_close(2 * SOON).await };
+    let (stopped, healed, closed) = tokio::join!(stage.master.stop(2 * SOON), healing, leaving);
+    healed?;
+    assert!(stopped?.success());
+    assert_eq!(closed?.0, 1001);
+    let mut let_in = 0;
+    for talk in late {
+        match talk.await? {
+            Ok((code, _)) => {
+                assert_eq!(code, 1001);
+                let_in += 1;
+            }
+            // Who asked a moment later was told so.
+            Err(error) => assert_eq!(error.downcast::<Refused>()?.status, 503),
+        }
+    }
+    assert!(let_in > 0, "nobody was being let in");
+    let log = std::fs::read_to_string(&log)?;
+    assert!(!log.contains("did not leave in time"), "{log}");
+    Ok(())
+}
+
+/// Tells of a container again and again; returns the close frame.
+async fn talk_until_closed(dialled: &Dial, node_id: &str) -> Result<(u16, String)> {
+    let mut connection = dial(dialled).await?;
+    let mut pause = tokio::time::interval(Duration::from_millis(100));
+    loop {
+        tokio::select! {
+            heard = connection.next() => if let Err(closed) = heard? {
+                return Ok(closed);
+            },
+            _ = pause.tick() => {
+                let container = map([("Id", Value::from("c1")), ("Name", Value::from("/a container"))]);
+                let body = map([("node", Value::from(node_id)), ("container", container)]);
+                let message = rpc::Message::notification("/containers/save", vec![body]);
+                // Whether it is closed is told by what is heard.
+                let _told = connection.send(message).await;
+            }
+        }
+    }
 }

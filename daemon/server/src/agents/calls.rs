@@ -195,7 +195,8 @@ async fn outcome_of(agents: &Agents, handle: &Handle, call: Call) -> Result<Valu
                 SavedContainer { grid: handle.grid, session: handle.session(), container: *container };
             // The next session begins with all containers, which are newer than this one.
             while let Err(failure) = agents.0.containers.ask(saved.clone()).await {
-                if !agents.0.registry.holds(handle) {
+                // A master that stops answers at once, again and again.
+                if agents.0.stop.is_cancelled() || !agents.0.registry.holds(handle) {
                     return Err(unavailable(failure));
                 }
             }

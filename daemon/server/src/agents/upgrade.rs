@@ -64,7 +64,7 @@ impl Upgrade {
     {
         let Self { connection, accept } = self;
         let large = agents.0.large_frames.clone();
-        agents.0.tasks.spawn(async move {
+        agents.0.sockets.spawn(async move {
             match connection.await {
                 Ok(upgraded) => {
                     let socket = Socket::new(upgraded, &large).await;
