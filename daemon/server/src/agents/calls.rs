@@ -3,6 +3,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use kontena_core::id::Id;
 use kontena_store::{
     ContainerStatRow, Failure, LogRow, NodeStatRow, NotFound, Reported, ReportedEvent, SavedContainer,
@@ -158,7 +159,7 @@ async fn outcome_of(agents: &Agents, handle: &Handle, call: Call) -> Result<Valu
             Ok(Value::from(true))
         }
         Call::GetNode { node: _ } => {
-            let mut infos = admissions::node_infos(agents, &[node]).await.map_err(unavailable)?;
+            let mut infos = admissions::node_infos(agents, &[node]).boxed().await.map_err(unavailable)?;
             infos.remove(&node).map(|info| info.body).ok_or_else(|| Fault::new(404, "Node not found"))
         }
         Call::ListPods { node: _ } => pods::list(agents, node).await,
@@ -194,7 +195,7 @@ async fn outcome_of(agents: &Agents, handle: &Handle, call: Call) -> Result<Valu
             let saved =
                 SavedContainer { grid: handle.grid, session: handle.session(), container: *container };
             // The next session begins with all containers, which are newer than this one.
-            while let Err(failure) = agents.0.containers.ask(saved.clone()).await {
+            while let Err(failure) = agents.0.containers.ask(saved.clone()).boxed().await {
                 // A master that stops answers at once, again and again.
                 if agents.0.stop.is_cancelled() || !agents.0.registry.holds(handle) {
                     return Err(unavailable(failure));

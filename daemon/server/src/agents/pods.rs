@@ -1,11 +1,12 @@
 //! The list of pods of a node. What is missing in it the agent destroys, so it is whole and certain or not given.
 
+use futures_util::FutureExt;
 use kontena_core::agents::pod::{Hook, Place, Port, Service, VolumeUse};
 use kontena_core::agents::secrets::PodSecret;
 use kontena_core::id::Id;
 use kontena_core::vault::Vault;
 use kontena_store::{
-    HooksDone, InstanceRow, NetworkDefinition, PodNode, PodSources, RegistryLogin, VolumeDefinition,
+    Failure, HooksDone, InstanceRow, NetworkDefinition, PodNode, PodSources, RegistryLogin, VolumeDefinition,
 };
 use kontena_wire::rpc::{Fault, Value, loose, map};
 
@@ -14,36 +15,53 @@ use super::{Agents, LIMIT};
 
 /// All pods of a node.
 pub(super) async fn list(agents: &Agents, node: Id) -> Result<Value, Fault> {
-    let unavailable = |failure: kontena_store::Failure| {
-        tracing::debug!(%failure, "the pods of a node cannot be told");
-        Fault::new(503, "the pods of this node cannot be told with certainty")
-    };
-    let store = &agents.0.store;
     let rows = agents.0.pods.ask(node).await.map_err(unavailable)?;
-    if rows.is_empty() && !store.service_instances().are_migrated(LIMIT).await.map_err(unavailable)? {
-        return Err(Fault::new(500, "RuntimeError: Migration not done"));
-    }
-    let mut pods = Vec::new();
-    if !rows.is_empty() {
-        let place = agents.0.pod_nodes.ask(node).await.map_err(unavailable)?;
-        let frozen = agents.0.frozen.of(&rows).await.map_err(unavailable)?;
-        let unfrozen: Vec<Id> =
-            rows.iter().filter(|row| row.frozen.is_none()).map(|row| row.service).collect();
-        let current = match (place.grid, unfrozen.is_empty()) {
-            (Some(grid), false) => store.pods().sources(grid, &unfrozen, LIMIT).await.map_err(unavailable)?,
-            (None, false) | (_, true) => PodSources::default(),
-        };
-        let marks = frozen.values().flat_map(|sources| sources.once_only());
-        let done = store.pods().hooks_done(marks.collect(), LIMIT).await.map_err(unavailable)?;
-        for row in &rows {
-            let sources = match row.frozen {
-                None => &current,
-                Some(id) => frozen.get(&id).ok_or_else(|| uncertain("the definition"))?,
-            };
-            pods.push(pod(row, sources, &place, &done, agents.0.vault.as_ref())?);
-        }
-    }
+    // Boxed, since of ten thousand agents that come at once all wait for their rows, and few have any.
+    let pods = if rows.is_empty() {
+        migrated(agents).boxed().await?;
+        Vec::new()
+    } else {
+        of_rows(agents, node, rows).boxed().await?
+    };
     Ok(map([("service_pods", Value::Array(pods))]))
+}
+
+/// That a node has no instances means something only in a database that has instances. This is asked once: no
+/// database goes back.
+async fn migrated(agents: &Agents) -> Result<(), Fault> {
+    let look = || async {
+        let instances = agents.0.store.service_instances();
+        let are_migrated = instances.are_migrated(LIMIT).await.map_err(unavailable)?;
+        are_migrated.then_some(()).ok_or_else(|| Fault::new(500, "RuntimeError: Migration not done"))
+    };
+    agents.0.migrated.get_or_try_init(look).await.copied()
+}
+
+async fn of_rows(agents: &Agents, node: Id, rows: Vec<InstanceRow>) -> Result<Vec<Value>, Fault> {
+    let store = &agents.0.store;
+    let place = agents.0.pod_nodes.ask(node).await.map_err(unavailable)?;
+    let frozen = agents.0.frozen.of(&rows).await.map_err(unavailable)?;
+    let unfrozen: Vec<Id> = rows.iter().filter(|row| row.frozen.is_none()).map(|row| row.service).collect();
+    let current = match (place.grid, unfrozen.is_empty()) {
+        (Some(grid), false) => store.pods().sources(grid, &unfrozen, LIMIT).await.map_err(unavailable)?,
+        (None, false) | (_, true) => PodSources::default(),
+    };
+    let marks = frozen.values().flat_map(|sources| sources.once_only());
+    let done = store.pods().hooks_done(marks.collect(), LIMIT).await.map_err(unavailable)?;
+    let one = |row: &InstanceRow| {
+        let sources = match row.frozen {
+            None => &current,
+            Some(id) => frozen.get(&id).ok_or_else(|| uncertain("the definition"))?,
+        };
+        pod(row, sources, &place, &done, agents.0.vault.as_ref())
+    };
+    rows.iter().map(one).collect()
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "to stand behind map_err")]
+fn unavailable(failure: Failure) -> Fault {
+    tracing::debug!(%failure, "the pods of a node cannot be told");
+    Fault::new(503, "the pods of this node cannot be told with certainty")
 }
 
 impl Agents {
