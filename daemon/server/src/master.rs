@@ -70,9 +70,9 @@ pub enum RunError {
     /// The thread that holds the lease is gone.
     #[error("the lease thread has ended unexpectedly")]
     LeaseThread,
-    /// No client for the authentication provider or the certificate authority could be made.
-    #[error("no HTTP client can be made: {0}")]
-    Client(reqwest::Error),
+    /// The certificates by which the certificate authority's server is trusted cannot be read.
+    #[error("the certificates for the authority cannot be used: {0}")]
+    AuthorityRoots(reqwest::Error),
 }
 
 /// The sockets that a master serves, bound before it is built so that an address in use shows at once.
@@ -277,7 +277,7 @@ impl Master {
         let authority = LeaseAuthority { leadership: leadership.clone(), requests: requests.clone() };
         let writer = authority.writer(&main, writer, (tasks, cancel));
         let deployer = Deployer::start(id, &main, &agents, &picture, (tasks, cancel));
-        let acme = Acme::new(&settings, &main).map_err(RunError::Client)?;
+        let acme = Acme::new(&settings, &main).map_err(RunError::AuthorityRoots)?;
         let owner = Owner {
             duties: duties::all(&settings, &acme).into(),
             leadership: leadership.clone(),
@@ -322,7 +322,7 @@ impl Master {
             feed,
             lease_sight,
             agents,
-            resources: resources.map_err(RunError::Client)?.start(cancel),
+            resources: resources.start(cancel),
             acme,
         });
         tasks.spawn(Cloud::new(&api, &main, &streams, writer).run(cancel.clone()));

@@ -17,6 +17,8 @@ use crate::place::{Look, Subject};
 const AGENTS_PACE: Duration = Duration::from_secs(5);
 /// Between two of everything else, at least.
 const PACE: Duration = Duration::from_secs(1);
+/// Between two lists of services, for each that it has: who looks at ten thousand does not see that one changed.
+const SERVICE_PACE: Duration = Duration::from_millis(1);
 /// Of the time, at most one part in so many is spent with asking.
 const RESTRAINT: u32 = 4;
 /// Who walks through a list does not read every row's details.
@@ -32,6 +34,7 @@ pub(super) struct Watcher {
 /// What is to be asked for again.
 struct Due {
     lists: bool,
+    services: bool,
     agents: bool,
 }
 
@@ -41,6 +44,8 @@ struct Tags {
     services: Option<String>,
     stacks: Option<String>,
     subject: Option<String>,
+    /// How many services there were.
+    service_count: u32,
 }
 
 impl Watcher {
@@ -48,7 +53,7 @@ impl Watcher {
         let mut tags = Tags::default();
         let mut before = Look::default();
         let mut lists_at = Instant::now();
-        let mut agents_at = lists_at;
+        let (mut services_at, mut agents_at) = (lists_at, lists_at);
         // The newest event of the grids that came.
         let mut newest: Option<String> = None;
         let mut failing = false;
@@ -63,14 +68,18 @@ impl Watcher {
             }
             let (of, log) = (look.of.clone(), look.log.clone());
             if look != (Look { of, log, ..before.clone() }) {
-                lists_at = begun;
+                (lists_at, services_at) = (begun, begun);
             }
-            let due = Due { lists: lists_at <= begun, agents: agents_at <= begun };
+            let due =
+                Due { lists: lists_at <= begun, services: services_at <= begun, agents: agents_at <= begun };
             let asked = self.ask(&look, &due, &mut tags, &mut newest).await;
             let pace = |least: Duration| begun + least.max(begun.elapsed() * RESTRAINT);
             // Walking through a list asks for details only.
             if due.lists {
                 lists_at = pace(PACE);
+            }
+            if look.services && due.services {
+                services_at = pace(PACE.max(SERVICE_PACE * tags.service_count));
             }
             if look.agents && due.agents {
                 agents_at = pace(AGENTS_PACE);
@@ -105,8 +114,10 @@ impl Watcher {
         if let Some(subject) = &look.of {
             asked = asked.and(self.subject(subject, &mut tags.subject).await);
         }
-        if look.services && due.lists {
+        if look.services && due.services {
+            let count = &mut tags.service_count;
             let sorted = |list: &mut ServiceList| {
+                *count = u32::try_from(list.services.len()).unwrap_or(u32::MAX);
                 // Sorted here, where nobody waits for a frame; sorting again what is sorted costs little.
                 list.services.sort_by(|a, b| (&a.grid, &a.stack, &a.name).cmp(&(&b.grid, &b.stack, &b.name)));
             };

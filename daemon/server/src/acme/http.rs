@@ -3,6 +3,7 @@
 
 use std::future::Future;
 use std::pin::Pin;
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::http;
@@ -18,22 +19,35 @@ const ANSWER_MAX: usize = 256 << 10;
 
 type Sent = Pin<Box<dyn Future<Output = Result<BytesResponse, Error>> + Send>>;
 
-/// Sends requests.
+/// Sends requests. The client, with the certificates of the system, is made for the first of them: only the leader
+/// sends any, where somebody wants certificates.
 #[derive(Clone, Debug)]
-pub(super) struct Transport(Client);
+pub(super) struct Transport {
+    roots: Arc<[Certificate]>,
+    client: Arc<OnceLock<Client>>,
+}
 
 impl Transport {
     pub(super) fn new(roots: Option<&[u8]>) -> reqwest::Result<Self> {
         let roots = roots.map(Certificate::from_pem_bundle).transpose()?.unwrap_or_default();
+        Ok(Self { roots: roots.into(), client: Arc::default() })
+    }
+
+    fn client(&self) -> reqwest::Result<Client> {
+        if let Some(client) = self.client.get() {
+            return Ok(client.clone());
+        }
         let builder = Client::builder().timeout(WITHIN).no_proxy().redirect(Policy::none()).https_only(true);
-        Ok(Self(builder.tls_certs_merge(roots).build()?))
+        let client = builder.tls_certs_merge(self.roots.iter().cloned()).build()?;
+        Ok(self.client.get_or_init(|| client).clone())
     }
 }
 
 impl HttpClient for Transport {
     fn request(&self, request: http::Request<BodyWrapper<Bytes>>) -> Sent {
-        let client = self.0.clone();
+        let client = self.client();
         Box::pin(async move {
+            let client = client.map_err(|error| other(&error))?;
             let (parts, body) = request.into_parts();
             let body = axum::body::to_bytes(axum::body::Body::new(body), ANSWER_MAX).await;
             let body = body.map_err(|error| Error::Other(error.into()))?;

@@ -82,7 +82,7 @@ pub(super) async fn callback(State(api): State<Api>, query: Query) -> Reply {
     let request = api.resources.store.authorization_requests().take(&digest).await?.ok_or_else(bad_state)?;
     let provider = provider(&api).await?;
     let code = query.text("code").unwrap_or_default();
-    let identity = match api.resources.provider.identify(&provider, code).await {
+    let identity = match super::provider::identify(&provider, code).await {
         Ok(identity) => identity,
         Err(error) => {
             tracing::warn!(%error, "the authentication provider did not identify a user");

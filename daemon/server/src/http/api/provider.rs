@@ -36,67 +36,51 @@ impl From<reqwest::Error> for ProviderError {
     }
 }
 
-/// Talks to providers.
-#[derive(Clone, Debug)]
-pub(super) struct ProviderClient {
-    strict: Client,
-    lax: Client,
+/// Exchanges a code for the user behind it. The client, with the certificates of the system, is made for the purpose:
+/// people log in rarely, and most masters have no provider.
+pub(super) async fn identify(provider: &Provider, code: &str) -> Result<Identity, ProviderError> {
+    let builder = Client::builder().timeout(WITHIN).no_proxy().redirect(Policy::none());
+    let http = builder.tls_danger_accept_invalid_certs(provider.ignore_invalid_ssl).build()?;
+    let token = token(&http, provider, code).await?;
+    let url = provider.userinfo_url(&token).ok_or(ProviderError::Endpoint)?;
+    let request = http.get(url);
+    let request = if provider.userinfo_basic {
+        request.basic_auth(&provider.client_id, Some(&provider.client_secret))
+    } else {
+        request.bearer_auth(&token)
+    };
+    Ok(provider.identity(&answer(request).await?))
 }
 
-impl ProviderClient {
-    pub(super) fn new() -> reqwest::Result<Self> {
-        let builder = || Client::builder().timeout(WITHIN).no_proxy().redirect(Policy::none());
-        Ok(Self { strict: builder().build()?, lax: builder().tls_danger_accept_invalid_certs(true).build()? })
-    }
-
-    /// Exchanges a code for the user behind it.
-    pub(super) async fn identify(&self, provider: &Provider, code: &str) -> Result<Identity, ProviderError> {
-        let http = if provider.ignore_invalid_ssl { &self.lax } else { &self.strict };
-        let token = self.token(http, provider, code).await?;
-        let url = provider.userinfo_url(&token).ok_or(ProviderError::Endpoint)?;
-        let request = http.get(url);
-        let request = if provider.userinfo_basic {
-            request.basic_auth(&provider.client_id, Some(&provider.client_secret))
-        } else {
-            request.bearer_auth(&token)
-        };
-        Ok(provider.identity(&answer(request).await?))
-    }
-
-    async fn token(&self, http: &Client, provider: &Provider, code: &str) -> Result<String, ProviderError> {
-        let parameters = provider.token_parameters(code);
-        let form = || {
-            let pairs = parameters.iter().map(|(name, value)| (*name, value.as_ref()));
-            url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()
-        };
-        let mut endpoint = provider.token_endpoint.clone();
-        let request = match provider.token_request {
-            TokenRequest::Query => {
-                endpoint
-                    .query_pairs_mut()
-                    .extend_pairs(parameters.iter().map(|(name, value)| (name, value.as_ref())));
-                http.get(endpoint)
-            }
-            TokenRequest::Json => {
-                let body: Map<String, Value> = parameters
-                    .iter()
-                    .map(|(name, value)| ((*name).to_owned(), value.as_ref().into()))
-                    .collect();
-                http.post(endpoint).json(&body)
-            }
-            TokenRequest::Form => {
-                http.post(endpoint).header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(form())
-            }
-        };
-        let request = match provider.code_authentication {
-            ClientAuthentication::Basic => {
-                request.basic_auth(&provider.client_id, Some(&provider.client_secret))
-            }
-            ClientAuthentication::Parameters => request,
-        };
-        let token = answer(request).await?.get("access_token").and_then(Value::as_str).map(str::to_owned);
-        token.ok_or(ProviderError::NoToken)
-    }
+async fn token(http: &Client, provider: &Provider, code: &str) -> Result<String, ProviderError> {
+    let parameters = provider.token_parameters(code);
+    let form = || {
+        let pairs = parameters.iter().map(|(name, value)| (*name, value.as_ref()));
+        url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()
+    };
+    let mut endpoint = provider.token_endpoint.clone();
+    let request = match provider.token_request {
+        TokenRequest::Query => {
+            endpoint
+                .query_pairs_mut()
+                .extend_pairs(parameters.iter().map(|(name, value)| (name, value.as_ref())));
+            http.get(endpoint)
+        }
+        TokenRequest::Json => {
+            let body: Map<String, Value> =
+                parameters.iter().map(|(name, value)| ((*name).to_owned(), value.as_ref().into())).collect();
+            http.post(endpoint).json(&body)
+        }
+        TokenRequest::Form => {
+            http.post(endpoint).header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(form())
+        }
+    };
+    let request = match provider.code_authentication {
+        ClientAuthentication::Basic => request.basic_auth(&provider.client_id, Some(&provider.client_secret)),
+        ClientAuthentication::Parameters => request,
+    };
+    let token = answer(request).await?.get("access_token").and_then(Value::as_str).map(str::to_owned);
+    token.ok_or(ProviderError::NoToken)
 }
 
 /// The answer as JSON, or as the form that some providers answer with.

@@ -20,7 +20,6 @@ use super::caller::Caller;
 use super::gather::{Gather, Gatherer};
 use super::grids::{GridList, WhichGrids, ask_for_lists as ask_for_grids};
 use super::nodes::{NodeLists, ask_for_lists};
-use super::provider::ProviderClient;
 use super::refused::Refused;
 use super::sessions::Sessions;
 use crate::clock::SystemClock;
@@ -35,7 +34,6 @@ pub(crate) struct Resources {
     pub(in crate::http) store: Store,
     pub(super) vault: Option<Vault>,
     pub(super) sessions: Sessions,
-    pub(super) provider: ProviderClient,
     grids: Gather<WhichGrids, Arc<GridList>>,
     node_lists: Gather<Id, NodeLists>,
     rate: Mutex<RateLimit<IpAddr>>,
@@ -71,7 +69,7 @@ impl Resources {
         settings: &Settings,
         stopping: CancellationToken,
         tasks: &TaskTracker,
-    ) -> Result<ResourceTasks, reqwest::Error> {
+    ) -> ResourceTasks {
         let (sessions, session_task) =
             Sessions::new(store, settings.vault.clone(), settings.token_digester.clone());
         let (grids, grid_task) = Gather::new(ask_for_grids(store));
@@ -80,7 +78,6 @@ impl Resources {
             store: store.clone(),
             vault: settings.vault.clone(),
             sessions,
-            provider: ProviderClient::new()?,
             grids,
             node_lists,
             rate: Mutex::new(RateLimit::new(RATE_WINDOW)),
@@ -88,7 +85,7 @@ impl Resources {
             tasks: tasks.clone(),
         };
         let resources = Arc::new(resources);
-        Ok(ResourceTasks { resources, sessions: session_task, grids: grid_task, node_lists: node_task })
+        ResourceTasks { resources, sessions: session_task, grids: grid_task, node_lists: node_task }
     }
 
     /// The vault, without which nothing secret can be kept.
