@@ -22,6 +22,10 @@ use clap::Parser;
 
 use crate::cli::{Cli, Command, Token};
 
+/// The system's allocator keeps what a rush of agents took for a while.
+#[global_allocator]
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
+
 /// What sysexits(3) has for a configuration that cannot be used. The service manager does not try again then.
 const EX_CONFIG: u8 = 78;
 
