@@ -63,7 +63,9 @@ fn of_service(
             "scale",
             "Scale a service",
             format!(
-                "{place} has {wanted} instances now, of which {running} run. With another number it is deployed."
+                "{place} shall have {wanted} instance{} now, and {running} run{}. With another number it is deployed.",
+                if wanted == 1 { "" } else { "s" },
+                if running == 1 { "s" } else { "" },
             ),
             Ask::Number,
         ),
