@@ -78,7 +78,8 @@ pub(crate) async fn run(arguments: Chaos) -> Result<Report> {
     let until = Instant::now() + Duration::from_secs(calm);
     let calm_since = Instant::now();
     tell(begun, "it is calm");
-    world.rig.set.wait_healthy(PATIENCE).await?;
+    // A member that was away has much to read.
+    world.rig.set.wait_healthy(3 * PATIENCE).await?;
     let (leader, term) = world.rig.settled().await?;
     tell(begun, &format!("master-{} leads under term {term}", leader + 1));
     let fates = orders.conclude(until, LATE).await;

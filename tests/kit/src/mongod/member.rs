@@ -176,7 +176,7 @@ impl Member {
                 "--dbpath",
             ])
             .arg(&self.directory)
-            .args(["--nounixsocket", "--oplogSize", "64", "--wiredTigerCacheSizeGB", "0.25"])
+            .args(["--nounixsocket", "--oplogSize", "256", "--wiredTigerCacheSizeGB", "0.25"])
             .args(["--setParameter", "diagnosticDataCollectionEnabled=false"])
             .args(["--setParameter", "shutdownTimeoutMillisForSignaledShutdown=500"])
             .args(self.security.iter().flat_map(|security| security.arguments()))
