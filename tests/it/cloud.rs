@@ -425,3 +425,68 @@ async fn no_event_is_lost_when_leaders_are_killed_or_stand_still() -> Result<()>
     assert_eq!((cloud.overlaps(), cloud.faults()), (0, vec![]), "two leaders spoke, or spoke wrongly");
     Ok(())
 }
+
+/// What came to the cloud's API: path, authorization, body.
+type Told = std::sync::Arc<std::sync::Mutex<Vec<(String, String, String)>>>;
+
+/// A server that gives tokens and takes everything else.
+async fn api_of_the_cloud(told: Told) -> Result<String> {
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await?;
+    let address = format!("http://{}", listener.local_addr()?);
+    let take = move |request: axum::extract::Request| {
+        let told = told.clone();
+        async move {
+            let (parts, body) = request.into_parts();
+            let body = axum::body::to_bytes(body, 64 << 10).await.unwrap_or_default();
+            let by = parts.headers.get("authorization").and_then(|value| value.to_str().ok());
+            let entry = (
+                format!("{} {}", parts.method, parts.uri),
+                by.unwrap_or_default().to_owned(),
+                String::from_utf8_lossy(&body).into_owned(),
+            );
+            told.lock().expect("no panic").push(entry);
+            axum::Json(json!({ "access_token": "a-token" }))
+        }
+    };
+    let router = axum::Router::new().fallback(take);
+    tokio::spawn(async move { axum::serve(listener, router).await });
+    Ok(address)
+}
+
+#[tokio::test]
+async fn the_cloud_is_told_where_the_master_is_reached_and_again_when_that_changes() -> Result<()> {
+    let told = Told::default();
+    let api = api_of_the_cloud(told.clone()).await?;
+    let scene = Scene::new().await?;
+    let mut values = scene.cloud.configuration();
+    values["oauth2.token_endpoint"] = json!(format!("{api}/token"));
+    values["cloud.api_url"] = json!(api);
+    scene.configure(&values).await?;
+    let count = |path: &str| {
+        told.lock().expect("no panic").iter().filter(|(asked, ..)| asked.as_str() == path).count()
+    };
+    let wait = async |tellings: usize| {
+        let deadline = Instant::now() + PATIENCE;
+        while count("PUT /master") < tellings {
+            ensure!(Instant::now() < deadline, "told {told:?}\n{}", scene.master.log_tail());
+            sleep(Duration::from_millis(50)).await;
+        }
+        Ok(())
+    };
+    wait(1).await?;
+    scene.configure(&json!({ "server.root_url": "https://elsewhere.example.com" })).await?;
+    wait(2).await?;
+    let told = told.lock().expect("no panic").clone();
+    let [token, first, _, second] = told.as_slice() else { anyhow::bail!("not four: {told:?}") };
+    let form = format!("grant_type=client_credentials&client_id={}&", kontena_testkit::cloud::CLIENT_ID);
+    assert!(token.0 == "POST /token" && token.2.starts_with(&form), "{token:?}");
+    assert_eq!((first.1.as_str(), second.1.as_str()), ("Bearer a-token", "Bearer a-token"));
+    let body: Value = serde_json::from_str(&second.2)?;
+    let attributes = &body["data"]["attributes"];
+    assert_eq!(attributes["redirect-uri"], "https://elsewhere.example.com/cb");
+    assert_eq!(attributes["url"], "https://elsewhere.example.com");
+    assert_eq!(attributes["uuid"].as_str().map(str::len), Some(36));
+    let log = std::fs::read_to_string(scene.master.log_file())?;
+    assert!(!log.contains("a-token") && !log.contains(CLIENT_SECRET), "{log}");
+    Ok(())
+}

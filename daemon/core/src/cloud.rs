@@ -1,6 +1,8 @@
 //! The link to Kontena Cloud, decided: whether it is wanted and to where, when the next try comes, and which users are
 //! told of an event. The rules are the original's.
 
+mod master_info;
+
 use std::collections::BTreeMap;
 use std::fmt;
 use std::time::Duration;
@@ -12,6 +14,8 @@ use url::Url;
 use crate::access::{Actor, Role};
 use crate::id::Id;
 use crate::login::Provider;
+
+pub use master_info::MasterInfo;
 
 /// What stands behind the address of the socket.
 const PATH: &str = "/platform";
@@ -63,17 +67,8 @@ pub enum Off {
 impl Target {
     /// From the configuration's values by their keys, secrets decrypted.
     pub fn from_configuration(values: &BTreeMap<String, Value>) -> Result<Self, Off> {
-        let says_true = |key: &str| match values.get(key) {
-            Some(Value::Bool(flag)) => *flag,
-            Some(Value::String(text)) => text == "true",
-            _ => false,
-        };
-        let provider = Provider::from_configuration(values).ok_or(Off::NoProvider)?;
-        let is_kontena = provider.authorize_host().is_some_and(|host| host.ends_with(DOMAIN));
-        if !is_kontena && !says_true("cloud.provider_is_kontena") {
-            return Err(Off::OtherProvider);
-        }
-        if !says_true("cloud.enabled") {
+        let provider = provider(values)?;
+        if !says_true(values, "cloud.enabled") {
             return Err(Off::Disabled);
         }
         let address = values.get("cloud.socket_uri").and_then(Value::as_str).unwrap_or_default();
@@ -86,6 +81,25 @@ impl Target {
             return Err(Off::BadAddress);
         }
         Ok(Self { url, client_id: provider.client_id, client_secret: provider.client_secret })
+    }
+}
+
+fn says_true(values: &BTreeMap<String, Value>, key: &str) -> bool {
+    match values.get(key) {
+        Some(Value::Bool(flag)) => *flag,
+        Some(Value::String(text)) => text == "true",
+        _ => false,
+    }
+}
+
+/// The authentication provider, if it is complete and Kontena's.
+fn provider(values: &BTreeMap<String, Value>) -> Result<Provider, Off> {
+    let provider = Provider::from_configuration(values).ok_or(Off::NoProvider)?;
+    let is_kontena = provider.authorize_host().is_some_and(|host| host.ends_with(DOMAIN));
+    if is_kontena || says_true(values, "cloud.provider_is_kontena") {
+        Ok(provider)
+    } else {
+        Err(Off::OtherProvider)
     }
 }
 
@@ -130,14 +144,14 @@ pub fn audience<'a>(
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use std::collections::BTreeSet;
 
     use serde_json::json;
 
     use super::*;
 
-    fn complete() -> BTreeMap<String, Value> {
+    pub(crate) fn complete() -> BTreeMap<String, Value> {
         [
             ("oauth2.authorize_endpoint", json!("https://cloud.kontena.io/authorize")),
             ("oauth2.token_endpoint", json!("https://cloud.kontena.io/token")),

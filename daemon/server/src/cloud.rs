@@ -4,6 +4,7 @@
 mod dial;
 mod feeder;
 mod link;
+mod master_info;
 mod pings;
 
 use std::collections::BTreeMap;
@@ -94,6 +95,7 @@ impl Cloud {
                 () = cancel.cancelled() => true,
                 () = reign.ends(&mut views, standing) => false,
                 never = reign.serve() => match never {},
+                never = master_info::keep_told(&reign) => match never {},
             };
             self.api.metrics.cloud.connected.set(0);
             if ended {

@@ -20,6 +20,7 @@ mod http;
 mod lease_thread;
 mod master;
 mod metrics;
+mod outward;
 mod oversight;
 mod settings;
 mod stacks;

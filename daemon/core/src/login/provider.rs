@@ -48,7 +48,8 @@ pub struct Provider {
     /// The master's secret there.
     pub client_secret: String,
     scope: String,
-    root_url: String,
+    /// Where browsers and clients reach the masters, without a slash at its end.
+    pub root_url: String,
     /// How codes are exchanged.
     pub token_request: TokenRequest,
     /// When a code is exchanged.

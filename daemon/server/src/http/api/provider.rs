@@ -1,46 +1,27 @@
-//! Questions to the external authentication provider: bounded in time and size, over no proxy, along no redirect.
-
-use std::time::Duration;
+//! Questions to the external authentication provider.
 
 use kontena_core::login::{ClientAuthentication, Identity, Provider, TokenRequest};
-use reqwest::header::{ACCEPT, CONTENT_TYPE};
-use reqwest::redirect::Policy;
-use reqwest::{Client, RequestBuilder};
+use reqwest::Client;
+use reqwest::header::CONTENT_TYPE;
 use serde_json::{Map, Value};
 use thiserror::Error;
 
-/// For one request.
-const WITHIN: Duration = Duration::from_secs(8);
-/// No answer about one user is larger.
-const ANSWER_MAX: usize = 1 << 20;
+use crate::outward::{self, Unanswered};
 
-/// Why nobody was identified. Nothing of the provider's answers is told: they may hold secrets.
+/// Why nobody was identified.
 #[derive(Debug, Error)]
 pub(super) enum ProviderError {
-    #[error("{0}")]
-    Unreachable(String),
-    #[error("it answered {0}")]
-    Status(u16),
-    #[error("it answered with more than {ANSWER_MAX} bytes")]
-    TooLarge,
+    #[error(transparent)]
+    Unanswered(#[from] Unanswered),
     #[error("its answer to a code holds no access_token")]
     NoToken,
     #[error("oauth2.userinfo_endpoint is no address")]
     Endpoint,
 }
 
-impl From<reqwest::Error> for ProviderError {
-    fn from(error: reqwest::Error) -> Self {
-        // The address may carry a token.
-        Self::Unreachable(error.without_url().to_string())
-    }
-}
-
-/// Exchanges a code for the user behind it. The client, with the certificates of the system, is made for the purpose:
-/// people log in rarely, and most masters have no provider.
+/// Exchanges a code for the user behind it.
 pub(super) async fn identify(provider: &Provider, code: &str) -> Result<Identity, ProviderError> {
-    let builder = Client::builder().timeout(WITHIN).no_proxy().redirect(Policy::none());
-    let http = builder.tls_danger_accept_invalid_certs(provider.ignore_invalid_ssl).build()?;
+    let http = outward::client(provider.ignore_invalid_ssl)?;
     let token = token(&http, provider, code).await?;
     let url = provider.userinfo_url(&token).ok_or(ProviderError::Endpoint)?;
     let request = http.get(url);
@@ -84,17 +65,7 @@ async fn token(http: &Client, provider: &Provider, code: &str) -> Result<String,
 }
 
 /// The answer as JSON, or as the form that some providers answer with.
-async fn answer(request: RequestBuilder) -> Result<Value, ProviderError> {
-    let mut response = request.header(ACCEPT, "application/json").send().await?;
-    if !response.status().is_success() {
-        return Err(ProviderError::Status(response.status().as_u16()));
-    }
-    let mut body = Vec::new();
-    while let Some(chunk) = response.chunk().await? {
-        if body.len() + chunk.len() > ANSWER_MAX {
-            return Err(ProviderError::TooLarge);
-        }
-        body.extend_from_slice(&chunk);
-    }
+async fn answer(request: reqwest::RequestBuilder) -> Result<Value, Unanswered> {
+    let body = outward::answer(request).await?;
     Ok(serde_json::from_slice(&body).unwrap_or_else(|_| Value::Object(super::submitted::form(&body))))
 }
