@@ -11,8 +11,12 @@ use super::Package;
 /// Of the specification: what Flatcar and Fedora `CoreOS` read since 2021.
 const VERSION: &str = "3.3.0";
 const RPM: &str = "/var/lib/kontena-master/kontena-master.rpm";
-/// Lets systemd mount the extension, and only then knows the units in it.
+/// What systemd mounts: a link, so that another version takes the place of this one, and gives it back, at once.
 const EXTENSION: &str = "/etc/extensions/kontena-master.raw";
+/// Where the versions of the extension lie.
+const VERSIONS: &str = "/opt/extensions/kontena-master";
+/// Until systemd 255 the units of an extension are unknown to the manager that has mounted it.
+const STARTER: &str = include_str!("../../../packaging/sysext/kontena-master-extension.service");
 const WANTED: [(&str, &str); 2] =
     [("multi-user.target", "kontena-master.service"), ("sockets.target", "kontena-master.socket")];
 
@@ -41,11 +45,17 @@ pub(super) fn render(toml: &str, package: &Package<'_>) -> anyhow::Result<String
     let file = |path: &str, mode: u32| json!({ "path": path, "mode": mode, "contents": source });
     let (program, links, units) = match url.rsplit_once('.') {
         Some((_, "rpm")) => (file(RPM, 0o644), Vec::new(), vec![installer()]),
-        Some((_, "raw")) => (
-            file(EXTENSION, 0o644),
-            links(),
-            vec![json!({ "name": "systemd-sysext.service", "enabled": true })],
-        ),
+        Some((_, "raw")) => {
+            let image = format!("{VERSIONS}/{}", name(url));
+            (
+                file(&image, 0o644),
+                links(&image),
+                vec![
+                    json!({ "name": "systemd-sysext.service", "enabled": true }),
+                    json!({ "name": "kontena-master-extension.service", "enabled": true, "contents": STARTER }),
+                ],
+            )
+        }
         _ => bail!(
             "--package-url: {url} is neither an .rpm (for Fedora CoreOS) nor a system extension, .raw (for Flatcar)"
         ),
@@ -73,22 +83,28 @@ pub(super) fn render(toml: &str, package: &Package<'_>) -> anyhow::Result<String
     Ok(text)
 }
 
-/// What enables units of an extension, which are not there when Ignition runs.
-fn links() -> Vec<Value> {
-    let link = |(target, unit): (&str, &str)| {
-        json!({
-            "path": format!("/etc/systemd/system/{target}.wants/{unit}"),
-            "target": format!("/usr/lib/systemd/system/{unit}"),
-        })
-    };
-    WANTED.into_iter().map(link).collect()
+/// The name of the file at an address, or a name that is always good.
+fn name(url: &str) -> &str {
+    let name = url.rsplit('/').next().unwrap_or_default();
+    let plain = name.chars().all(|letter| letter.is_ascii_alphanumeric() || "-._~+".contains(letter));
+    if plain && !name.starts_with('.') { name } else { "kontena-master.raw" }
 }
 
-/// Installs the package at the first start that has a network.
+/// The extension that is in use, and what enables units in it, which are not there when Ignition runs.
+fn links(image: &str) -> Vec<Value> {
+    let link = |path: String, target: &str| json!({ "path": path, "target": target });
+    let wanted = WANTED.into_iter().map(|(target, unit)| {
+        let path = format!("/etc/systemd/system/{target}.wants/{unit}");
+        link(path, &format!("/usr/lib/systemd/system/{unit}"))
+    });
+    std::iter::once(link(EXTENSION.to_owned(), image)).chain(wanted).collect()
+}
+
+/// Installs the package at the first start that has a network, before the host may restart for an update of its own.
 fn installer() -> Value {
     let contents = format!(
         "[Unit]\nDescription=Install the Kontena Master\nConditionPathExists=!/usr/bin/kontena-master\n\
-         Wants=network-online.target\nAfter=network-online.target\n\n[Service]\nType=oneshot\nRemainAfterExit=yes\n\
+         Wants=network-online.target\nAfter=network-online.target\nBefore=zincati.service\n\n[Service]\nType=oneshot\nRemainAfterExit=yes\n\
          ExecStart=/usr/bin/rpm-ostree install --apply-live --assumeyes {RPM}\n\
          ExecStart=/usr/bin/systemctl enable --now kontena-master.socket kontena-master.service\n\n\
          [Install]\nWantedBy=multi-user.target\n"

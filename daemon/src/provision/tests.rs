@@ -76,9 +76,16 @@ fn ignition_holds_the_whole_configuration_and_what_starts_the_program() {
     let unit = rpm["systemd"]["units"][0]["contents"].as_str().unwrap();
     let path = files[1]["path"].as_str().unwrap();
     assert!(unit.contains(&format!("rpm-ostree install --apply-live --assumeyes {path}\n")));
-    let raw = read("https://example.com/k.raw");
-    assert_eq!(raw["storage"]["files"][1]["path"], "/etc/extensions/kontena-master.raw");
-    assert_eq!(raw["storage"]["links"].as_array().unwrap().len(), 2);
+    for (url, name) in [("k-1.0.0-x86-64.raw", "k-1.0.0-x86-64.raw"), ("x?a=b c.raw", "kontena-master.raw")] {
+        let raw = read(&format!("https://example.com/{url}"));
+        let image = format!("/opt/extensions/kontena-master/{name}");
+        assert_eq!(raw["storage"]["files"][1]["path"], image);
+        let links = raw["storage"]["links"].as_array().unwrap();
+        assert_eq!((links.len(), &links[0]["target"]), (3, &Value::from(image)));
+        assert_eq!(links[0]["path"], "/etc/extensions/kontena-master.raw");
+        let starter = raw["systemd"]["units"][1]["contents"].as_str().unwrap();
+        assert!(starter.contains("\nExecStart=systemctl daemon-reload\n"));
+    }
     assert!(ignition::render(&toml, &from("https://example.com/k.deb")).is_err());
     assert!(ignition::render(&toml, &Package { url: None, sha256: None, apt_source: None }).is_err());
 }
