@@ -2,12 +2,14 @@
 #![expect(clippy::print_stdout, reason = "a program for a terminal")]
 
 mod administrators;
+mod balancer;
 mod clock;
 mod contradictions;
 mod grids;
 mod hosts;
 mod judge;
 mod login;
+mod offline;
 mod process;
 mod report;
 mod rig;

@@ -26,6 +26,11 @@ impl Clients {
         Ok(Self { http, masters, token })
     }
 
+    /// With a client and a token that are there already.
+    pub(crate) fn new(http: Client, masters: Vec<String>, token: String) -> Self {
+        Self { http, masters, token }
+    }
+
     /// Where the masters are.
     pub(crate) fn urls(&self) -> &[String] {
         &self.masters
