@@ -21,6 +21,7 @@ mod lease_thread;
 mod master;
 mod metrics;
 mod oversight;
+pub mod scarcity;
 mod settings;
 mod stacks;
 mod trace;
