@@ -14,6 +14,7 @@ mod outage;
 mod overview;
 mod process;
 mod provision;
+mod scarcity;
 mod secured;
 mod stop_points;
 mod store;

@@ -1,15 +1,15 @@
 //! Real systemd hosts with their own addresses, in which the packages are installed and broken.
 
 mod cluster;
-mod load;
 mod script;
 mod setup;
+mod town;
 mod writable;
 
-pub(crate) use cluster::{Cluster, address};
-pub(crate) use load::Load;
+pub(crate) use cluster::Cluster;
 pub(crate) use script::Script;
-pub(crate) use setup::{Packages, push_and_install, set_up};
+pub(crate) use setup::{Elections, Packages, push_and_install, set_up};
+pub(crate) use town::Town;
 pub(crate) use writable::Writable;
 
 /// How many hosts there are: each has a master and a member of the database.

@@ -99,6 +99,15 @@ impl Judge {
         record.whole.get(record.whole.partition_point(|(at, _)| *at <= moment)).map(|(at, _)| *at)
     }
 
+    /// The longest time between `from` and `to` in which no batch was seen whole.
+    pub(crate) fn longest_gap(&self, from: Duration, to: Duration) -> Duration {
+        let record = self.record();
+        let within = record.whole.iter().map(|(at, _)| *at).filter(|at| (from..=to).contains(at));
+        let ends: Vec<Duration> = within.chain([to]).collect();
+        let begins = [from].into_iter().chain(ends.iter().copied());
+        begins.zip(&ends).map(|(begin, end)| end.saturating_sub(begin)).max().unwrap_or_default()
+    }
+
     /// Rows that appeared after the fence rose above their term.
     pub(crate) fn stale_effects(&self) -> u64 {
         self.record().stale_effects

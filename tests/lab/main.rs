@@ -1,12 +1,15 @@
 //! `cargo lab`: the whole thing on one machine, to try, to break and to measure.
 #![expect(clippy::print_stdout, reason = "a program for a terminal")]
 
+mod administrators;
+mod balancer;
 mod clock;
 mod contradictions;
 mod grids;
 mod hosts;
 mod judge;
 mod login;
+mod offline;
 mod process;
 mod report;
 mod rig;
@@ -66,6 +69,8 @@ enum Scenario {
     Balancers(scenario::balancers::Balancers),
     /// Watch masters that have nothing to do: memory, processor, commands to the database.
     Idle(scenario::idle::Idle),
+    /// Everything that is usual goes on for hours: does anything grow that should not?
+    Soak(scenario::soak::Soak),
 }
 
 #[tokio::main(flavor = "multi_thread", worker_threads = 2)]
@@ -89,6 +94,7 @@ async fn main() -> ExitCode {
         Scenario::Schedule(schedule) => scenario::schedule::run(schedule).await.map(Some),
         Scenario::Balancers(arguments) => scenario::balancers::run(arguments).await.map(Some),
         Scenario::Idle(idle) => scenario::idle::run(idle).await.map(Some),
+        Scenario::Soak(soak) => scenario::soak::run(soak).await.map(Some),
     };
     match outcome {
         Ok(None) => ExitCode::SUCCESS,

@@ -22,8 +22,23 @@ pub(crate) fn ticks(pid: u32) -> Result<f64> {
 
 /// The memory of a process that is really there, in MiB.
 pub(crate) fn rss_mib(pid: u32) -> Result<f64> {
+    Ok(status(pid, "VmRSS:")? / 1024.0)
+}
+
+/// How many threads a process has.
+pub(crate) fn threads(pid: u32) -> Result<f64> {
+    status(pid, "Threads:")
+}
+
+/// How many file descriptors a process has open.
+pub(crate) fn descriptors(pid: u32) -> Result<f64> {
+    let count = fs::read_dir(format!("/proc/{pid}/fd"))?.count();
+    Ok(f64::from(u32::try_from(count)?))
+}
+
+/// A number of `/proc/PID/status`.
+fn status(pid: u32, key: &str) -> Result<f64> {
     let status = fs::read_to_string(format!("/proc/{pid}/status"))?;
-    let line = status.lines().find(|line| line.starts_with("VmRSS:")).context("no VmRSS")?;
-    let kib: f64 = line.split_whitespace().nth(1).context("no value")?.parse()?;
-    Ok(kib / 1024.0)
+    let line = status.lines().find(|line| line.starts_with(key)).with_context(|| format!("no {key}"))?;
+    Ok(line.split_whitespace().nth(1).context("no value")?.parse()?)
 }

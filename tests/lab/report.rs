@@ -14,6 +14,14 @@ pub(crate) struct Report {
     settings: Map<String, Value>,
     samples: BTreeMap<Cow<'static, str>, Vec<f64>>,
     violations: BTreeMap<Cow<'static, str>, u64>,
+    series: BTreeMap<String, Series>,
+}
+
+/// What was measured again and again: when, in hours, and what.
+#[derive(Clone, Debug, Serialize)]
+struct Series {
+    points: Vec<(f64, f64)>,
+    per_hour: Option<f64>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]
@@ -32,12 +40,23 @@ impl Report {
             Value::Object(settings) => settings,
             other => Map::from_iter([("settings".to_owned(), other)]),
         };
-        Self { scenario, settings, samples: BTreeMap::new(), violations: BTreeMap::new() }
+        Self {
+            scenario,
+            settings,
+            samples: BTreeMap::new(),
+            violations: BTreeMap::new(),
+            series: BTreeMap::new(),
+        }
     }
 
     /// Adds a sample. The name carries its unit.
     pub(crate) fn sample(&mut self, name: impl Into<Cow<'static, str>>, value: f64) {
         self.samples.entry(name.into()).or_default().push(value);
+    }
+
+    /// Adds what was measured again and again, with its slope. Only programs get to read it.
+    pub(crate) fn series(&mut self, name: &str, points: &[(f64, f64)], per_hour: Option<f64>) {
+        self.series.insert(name.to_owned(), Series { points: points.to_vec(), per_hour });
     }
 
     fn summary(&self) -> BTreeMap<&str, Summary> {
@@ -74,10 +93,10 @@ impl Report {
 
     /// For programs.
     pub(crate) fn json(&self) -> String {
-        let Self { scenario, settings, samples, violations } = self;
+        let Self { scenario, settings, samples, violations, series } = self;
         let line = json!({
             "scenario": scenario, "settings": settings, "samples": samples, "summary": self.summary(),
-            "violations": violations,
+            "violations": violations, "series": series,
         });
         line.to_string()
     }

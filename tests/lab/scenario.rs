@@ -16,4 +16,5 @@ pub(crate) mod misbehaviour;
 pub(crate) mod mongo_failover;
 pub(crate) mod schedule;
 pub(crate) mod sim;
+pub(crate) mod soak;
 pub(crate) mod tui;

@@ -99,16 +99,19 @@ impl Life {
 
 /// How many pairs of windows of different masters cross.
 pub(crate) fn overlaps(masters: &[Vec<Window>]) -> u64 {
-    let mut count = 0;
+    u64::try_from(crossings(masters).len()).unwrap_or(u64::MAX)
+}
+
+/// When pairs of windows of different masters begin to cross, in boot time.
+pub(crate) fn crossings(masters: &[Vec<Window>]) -> Vec<Duration> {
+    let mut found = Vec::new();
     for (index, windows) in masters.iter().enumerate() {
         for other in masters.iter().skip(index + 1).flatten() {
-            count += windows
-                .iter()
-                .map(|own| u64::from(own.from < other.until && other.from < own.until))
-                .sum::<u64>();
+            let crossing = windows.iter().filter(|own| own.from < other.until && other.from < own.until);
+            found.extend(crossing.map(|own| Duration::from_micros(own.from.max(other.from))));
         }
     }
-    count
+    found
 }
 
 fn micros(time: Duration) -> u64 {

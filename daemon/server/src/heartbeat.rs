@@ -99,6 +99,8 @@ pub(crate) struct Heartbeat {
     pub(crate) masters: Masters,
     pub(crate) leadership: Leadership<SystemClock>,
     pub(crate) fitness: watch::Receiver<Fitness>,
+    /// What an administrator should know of this master's host.
+    pub(crate) short: watch::Receiver<Vec<String>>,
     pub(crate) draining: watch::Sender<bool>,
     pub(crate) picture: watch::Sender<Picture>,
     pub(crate) trace: Trace,
@@ -223,7 +225,7 @@ impl Heartbeat {
             draining: *self.draining.borrow(),
             drain_asked: false,
             ended,
-            warnings: Vec::new(),
+            warnings: self.short.borrow().clone(),
             seq: 0,
             started_at: 0,
         }

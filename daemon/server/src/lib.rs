@@ -22,6 +22,7 @@ mod master;
 mod metrics;
 mod outward;
 mod oversight;
+pub mod scarcity;
 mod settings;
 mod stacks;
 mod trace;

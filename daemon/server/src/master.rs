@@ -33,6 +33,7 @@ use crate::http::{self, Admission, Api, Resources, Works};
 use crate::lease_thread::{Ended, LeaseThread};
 use crate::metrics::SharedMetrics;
 use crate::oversight::{Overseer, RuntimeTicks, Watchdog};
+use crate::scarcity;
 use crate::settings::{Settings, Tunables};
 use crate::trace::Trace;
 
@@ -264,6 +265,7 @@ impl Master {
             masters: main.masters(),
             leadership: leadership.clone(),
             fitness: fitness.clone(),
+            short: scarcity::watched(&main, tasks, cancel),
             draining: draining.clone(),
             picture: picture_sender,
             trace,

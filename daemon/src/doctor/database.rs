@@ -127,10 +127,11 @@ fn version(facts: &Facts) -> Finding {
 
 fn set(known: Known<SetFacts>) -> Vec<Finding> {
     const CHECK: &str = "replica set";
-    let Known::Fact(SetFacts { members, election_timeout, majority_journals }) = known else {
+    let Known::Fact(set) = known else {
         let remedy = format!("to have it checked: {}", grant_monitoring());
         return vec![Finding::unknown(CHECK, "this user may not see how the replica set is set up", remedy)];
     };
+    let SetFacts { members, election_timeout, majority_journals } = &set;
     let mut findings = Vec::new();
     let carrying = members.iter().filter(|member| !member.arbiter).count();
     if members.iter().any(|member| member.arbiter) {
@@ -147,25 +148,15 @@ fn set(known: Known<SetFacts>) -> Vec<Finding> {
             "three members survive the loss of one (rs.add)",
         ));
     }
-    for member in &members {
-        if let Some(state) =
-            member.state.as_deref().filter(|state| !["PRIMARY", "SECONDARY", "ARBITER"].contains(state))
-        {
-            findings.push(Finding::warning(
-                CHECK,
-                format!("{} is {state}", member.host),
-                format!("see the log of mongod on {}", member.host),
-            ));
-        }
-    }
-    if !majority_journals {
+    findings.extend(set.unwell().map(|member| Finding::warning(CHECK, member.what(), member.remedy())));
+    if !*majority_journals {
         findings.push(Finding::warning(
             CHECK,
             "a majority acknowledges before it has written to its journals: a power cut may lose what was acknowledged",
             "set writeConcernMajorityJournalDefault to true (rs.reconfig)",
         ));
     }
-    if election_timeout > Duration::from_secs(5) {
+    if *election_timeout > Duration::from_secs(5) {
         findings.push(Finding::unknown(
             CHECK,
             format!("a lost primary is replaced after {} s, and nobody can write meanwhile", election_timeout.as_secs()),

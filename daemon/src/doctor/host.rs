@@ -5,6 +5,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::Path;
 use std::process::Command;
 
+use kontena_server::scarcity::{self, Shortage};
 use rustix::fs::Mode;
 
 use super::Finding;
@@ -17,7 +18,17 @@ pub(super) fn examine(path: &Path, config: &Config) -> Vec<Finding> {
     let running = main_process();
     let mut findings = vec![mode(path), port(config.settings.listen, running.is_some())];
     findings.extend(running.and_then(|process| files(&process)));
+    findings.extend(room());
     findings
+}
+
+fn room() -> Vec<Finding> {
+    const CHECK: &str = "disk";
+    let short = scarcity::of_room();
+    if short.is_empty() {
+        return vec![Finding::good(CHECK, "there is room where this host writes")];
+    }
+    short.into_iter().map(|Shortage { what, remedy }| Finding::problem(CHECK, what, remedy)).collect()
 }
 
 fn mode(path: &Path) -> Finding {
@@ -57,6 +68,9 @@ fn port(listen: SocketAddr, running: bool) -> Finding {
 
 fn files(process: &str) -> Option<Finding> {
     const CHECK: &str = "open files";
+    if let Some(Shortage { what, remedy }) = scarcity::of_descriptors(process) {
+        return Some(Finding::problem(CHECK, what, remedy));
+    }
     let limits = std::fs::read_to_string(format!("/proc/{process}/limits")).ok()?;
     let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
     let limit: u64 = line.split_whitespace().next()?.parse().ok()?;

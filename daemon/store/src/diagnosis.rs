@@ -45,6 +45,43 @@ pub struct SetFacts {
     pub majority_journals: bool,
 }
 
+impl SetFacts {
+    /// Members that do not do what they are there for.
+    pub fn unwell(&self) -> impl Iterator<Item = Unwell<'_>> {
+        self.members.iter().filter_map(|member| {
+            let state = member.state.as_deref()?;
+            let well = ["PRIMARY", "SECONDARY", "ARBITER"].contains(&state);
+            (!well).then_some(Unwell { host: &member.host, state })
+        })
+    }
+}
+
+/// A member that does not do what it is there for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Unwell<'a> {
+    /// As the set calls it.
+    pub host: &'a str,
+    /// As in `replSetGetStatus`.
+    pub state: &'a str,
+}
+
+impl Unwell<'_> {
+    /// What is wrong.
+    #[must_use]
+    pub fn what(&self) -> String {
+        format!("the database's member {} is {}", self.host, self.state)
+    }
+
+    /// What to do.
+    #[must_use]
+    pub fn remedy(&self) -> String {
+        let host = self.host;
+        format!(
+            "see that {host} is reached, that its disk has room (df -h), and what its log says (journalctl -u mongod)"
+        )
+    }
+}
+
 /// Documents that keep a unique index from being made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Duplicates {

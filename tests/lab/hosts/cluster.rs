@@ -3,7 +3,7 @@
 use std::path::PathBuf;
 use std::time::Duration;
 
-use anyhow::{Result, bail, ensure};
+use anyhow::{Context, Result, bail, ensure};
 use kontena_wire::cluster::{self, MasterState};
 use reqwest::StatusCode;
 use serde_json::Value;
@@ -15,7 +15,7 @@ use crate::clock;
 use crate::contradictions::Contradictions;
 use crate::judge::{Judge, Latest};
 use crate::report::Report;
-use crate::trace::{Life, overlaps};
+use crate::trace::{Life, crossings};
 
 const PATIENCE: Duration = Duration::from_secs(90);
 const POLL: Duration = Duration::from_millis(20);
@@ -99,9 +99,9 @@ impl Cluster {
         Ok(())
     }
 
-    /// The main process of the unit, as seen from outside of the host.
-    pub(crate) async fn main_process(&self, host: usize) -> Result<u32> {
-        let inside = self.script.shell(host, &format!("systemctl show -P MainPID {UNIT}")).await?;
+    /// The main process of a unit, as seen from outside of the host.
+    pub(crate) async fn main_process(&self, host: usize, unit: &str) -> Result<u32> {
+        let inside = self.script.shell(host, &format!("systemctl show -P MainPID {unit}")).await?;
         let inside = inside.trim();
         let leader = self.script.shell(host, "readlink /proc/1/ns/pid").await?;
         // All processes of this machine whose number in the host's own namespace is that one.
@@ -132,8 +132,33 @@ impl Cluster {
         logs
     }
 
-    /// Stops everything, then adds to the report which promises were broken.
-    pub(crate) async fn conclude(mut self, report: &mut Report) -> Result<()> {
+    /// Which host has the database's primary.
+    pub(crate) async fn primary(&self) -> Result<usize> {
+        let said = self.script.run(&["mongo", "wait"]).await?;
+        let host = said.split_whitespace().nth(1).and_then(|host| host.parse().ok());
+        host.with_context(|| format!("no primary: {said}"))
+    }
+
+    /// Leaders step down until this host leads, or does not.
+    pub(crate) async fn give_to(&self, host: usize, leads: bool) -> Result<()> {
+        const TRIES: usize = 20;
+        for _ in 0..TRIES {
+            let (leader, _) = self.settled().await?;
+            if (leader == host) == leads {
+                return Ok(());
+            }
+            self.script.shell(leader, "kontena-master step-down").await?;
+        }
+        bail!("host {host} did not come to lead, or to follow, in {TRIES} elections")
+    }
+
+    /// How often two masters said so far that they lead at once.
+    pub(crate) fn contradictions(&self) -> u64 {
+        self.contradictions.count()
+    }
+
+    /// Stops everything, then adds to the report which promises were broken; when masters might have acted at once.
+    pub(crate) async fn conclude(mut self, report: &mut Report) -> Result<Vec<Duration>> {
         for host in 1..=COUNT {
             self.script.shell(host, &format!("systemctl stop {UNIT}")).await?;
             self.deaths[host - 1].push(clock::now());
@@ -150,11 +175,13 @@ impl Cluster {
             }
             windows.push(all);
         }
-        report.violations("overlapping_leaders", overlaps(&windows) + self.contradictions.count());
+        let crossings = crossings(&windows);
+        let overlapping = u64::try_from(crossings.len())? + self.contradictions.count();
+        report.violations("overlapping_leaders", overlapping);
         report.violations("stale_effects", self.judge.stale_effects());
         report.violations("torn_batches", self.judge.torn_batches());
         self.judge.stop().await;
-        Ok(())
+        Ok(crossings)
     }
 
     async fn trace(&self, host: usize) -> Result<PathBuf> {

@@ -1,9 +1,7 @@
 //! Real load balancers with the shipped files before three masters: what do command lines and agents notice when a
 //! master is drained, when one is killed, and when all are restarted one after the other?
 
-mod calls;
 mod exec;
-mod proxy;
 
 use std::time::Duration;
 
@@ -16,13 +14,12 @@ use reqwest::{Client, Method, StatusCode};
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
+use crate::balancer::{Callers, Calls, Failure, Kind, Proxy};
 use crate::grids::Grids;
 use crate::login::{CODE, login};
 use crate::report::Report;
 use crate::rig::{DATABASE, PATIENCE, Plan, Rig};
-use calls::{Calls, Failure};
 use exec::Shell;
-use proxy::{Kind, Proxy};
 
 const POLL: Duration = Duration::from_millis(5);
 /// The masters' own default: load balancers notice meanwhile.
@@ -121,7 +118,7 @@ impl<'a> Trial<'a> {
         eprintln!("{}: {agents} agents are connected after {:.1} s", kind.name(), took.as_secs_f64());
         let shell = Shell { address: proxy.address(), trust: ways.trust, token: ways.token };
         shell.echo().await?;
-        let calls = Calls::start(ways.http, &proxy.url(), ways.token);
+        let calls = Calls::start(ways.http, &proxy.url(), ways.token, Callers::default());
         Ok(Self { kind, fleet, calls, shell, all })
     }
 

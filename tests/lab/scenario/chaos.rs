@@ -1,9 +1,6 @@
 //! Everything breaks at random, under load, for minutes; then it is calm, and all must be as it was wanted.
 
-mod clients;
 mod judge;
-mod load;
-mod orders;
 mod plan;
 mod world;
 
@@ -15,24 +12,15 @@ use clap::Args;
 use serde_json::json;
 use tokio::time::{Instant, sleep_until};
 
+use crate::administrators::{self, Clients, Orders, Pace, Secrets};
 use crate::grids::Grids;
-use crate::login::CODE;
 use crate::report::Report;
 use crate::rig::{DATABASE, PATIENCE, Plan, Rig};
-use clients::Clients;
-use load::Load;
-use orders::Orders;
 use plan::{Deed, Event};
 use world::World;
 
 /// After the last fault, before what may have been overtaken is ordered once more: whatever was held back arrives.
 const LATE: Duration = Duration::from_secs(5);
-/// Any key of a vault.
-const VAULT: [(&str, &str); 2] = [
-    ("VAULT_KEY", "0123456789abcdef0123456789abcdef0123456789abcdef0123456789abcdef"),
-    ("VAULT_IV", "abcdef0123456789abcdef0123456789abcdef0123456789abcdef0123456789"),
-];
-
 #[derive(Debug, Args)]
 pub(crate) struct Chaos {
     /// For how long everything breaks.
@@ -61,15 +49,14 @@ pub(crate) async fn run(arguments: Chaos) -> Result<Report> {
     let mut report = Report::new("chaos", settings);
     let events = plan::plan(seed, Duration::from_secs(minutes * 60), agents);
     eprintln!("seed {seed}: {} events in {minutes} min", events.len());
-    let mut environment = vec![("INITIAL_ADMIN_CODE", CODE.to_owned())];
-    environment.extend(VAULT.map(|(name, value)| (name, value.to_owned())));
+    let environment = administrators::environment();
     let rig = Rig::start(&Plan { relays: true, environment, ..Plan::default() }).await?;
     let urls = rig.places.iter().map(|place| place.master.url()).collect();
     let clients = Arc::new(Clients::login(urls).await?);
     let grids = Grids::open(&rig.set, DATABASE).await?;
     let mut world = World::start(rig, grids, agents).await?;
     let mut orders = Orders::new(Arc::clone(&clients));
-    let load = Load::start(&clients, each);
+    let secrets = Secrets::start(&clients, each, Pace::default());
 
     let begun = Instant::now();
     let faults = happen(&mut world, &mut orders, &events, begun).await?;
@@ -88,7 +75,7 @@ pub(crate) async fn run(arguments: Chaos) -> Result<Report> {
     report.sample("as_wanted_s", calm_since.elapsed().as_secs_f64());
     tell(begun, "judged");
     wrong.tell();
-    let found = load.conclude().await?;
+    let found = secrets.conclude().await?;
     report.sample("terms", f64::from(u32::try_from(term)?));
     report.sample("acknowledged_writes", count(found.acknowledged)?);
     report.sample("failed_writes", count(found.failed)?);

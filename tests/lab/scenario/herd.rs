@@ -1,20 +1,18 @@
 //! Many agents on three masters, and one of the masters dies: how long until all are back, and what was lost?
 
-use std::collections::HashSet;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use clap::Args;
-use futures_util::StreamExt;
 use kontena_testkit::agent::{Fleet, Traffic};
 use kontena_wire::cluster::Cluster;
 use mongodb::bson::{Document, doc, oid::ObjectId};
 use serde_json::json;
-use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
 use crate::clock;
 use crate::grids::Grids;
+use crate::offline::Offline;
 use crate::report::Report;
 use crate::rig::{DATABASE, Plan, Rig};
 
@@ -66,7 +64,7 @@ pub(crate) async fn run(arguments: Herd) -> Result<Report> {
     settle(&rig, &grids, all, &fleet, pods).await?;
     for round in 1..=rounds {
         let index = fullest(&rig).await?;
-        let offline = watch_offline(&grids);
+        let offline = Offline::watch(grids.collection("host_nodes"));
         sleep(Duration::from_millis(500)).await;
         change_pods(&grids, round).await?;
         let killed_at = rig.places.get_mut(index).context("no such master")?.kill()?;
@@ -248,42 +246,4 @@ async fn judge(
     }
     report.violations("acknowledged_lost", lost);
     Ok(())
-}
-
-/// Counts the nodes that are reported offline while it runs.
-struct Offline {
-    task: JoinHandle<HashSet<String>>,
-    stop: tokio_util::sync::CancellationToken,
-}
-
-fn watch_offline(grids: &Grids) -> Offline {
-    let nodes = grids.collection("host_nodes");
-    let stop = tokio_util::sync::CancellationToken::new();
-    let stopped = stop.clone();
-    let task = tokio::spawn(async move {
-        let mut seen = HashSet::new();
-        let wanted = doc! { "$match": { "updateDescription.updatedFields.connected": false } };
-        let Ok(mut stream) = nodes.watch().pipeline([wanted]).await else { return seen };
-        loop {
-            tokio::select! {
-                () = stopped.cancelled() => return seen,
-                event = stream.next() => match event {
-                    Some(Ok(event)) => {
-                        let key = event.document_key.and_then(|key| key.get_object_id("_id").ok());
-                        seen.extend(key.map(ObjectId::to_hex));
-                    }
-                    Some(Err(_)) | None => return seen,
-                }
-            }
-        }
-    });
-    Offline { task, stop }
-}
-
-impl Offline {
-    async fn end(self) -> u64 {
-        self.stop.cancel();
-        let seen = self.task.await.unwrap_or_default();
-        u64::try_from(seen.len()).unwrap_or(u64::MAX)
-    }
 }

@@ -8,9 +8,8 @@ use futures_util::TryStreamExt;
 use mongodb::bson::{Document, doc, oid::ObjectId};
 use tokio::time::{Instant, sleep};
 
-use super::orders::Wanted;
-use super::plan::{Item, services_of};
 use super::world::World;
+use crate::administrators::{Item, Wanted, services_of};
 
 /// Between two looks.
 const LOOK: Duration = Duration::from_millis(500);

@@ -1,14 +1,13 @@
 //! What happens and when: a pure function of the seed, so that a run can be made again.
 
 use std::collections::BTreeMap;
-use std::fmt;
 use std::time::Duration;
 
 use rand::rngs::StdRng;
 use rand::{RngExt, SeedableRng};
 
-/// Grids that there are, and agents of each from the beginning.
-pub(super) const GRIDS: usize = 2;
+use crate::administrators::{GRIDS, Item, Order, Wish};
+
 /// How many masters there are.
 const MASTERS: usize = 3;
 /// Nothing happens before.
@@ -79,47 +78,6 @@ pub(super) enum Blow {
     Slow(u64),
     /// SIGTERM, as for an upgrade.
     Stop,
-}
-
-/// A service, a stack or a node, in the grid of this place.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Item {
-    pub(super) grid: usize,
-    pub(super) name: String,
-}
-
-/// What an administrator wants of it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Order {
-    pub(super) item: Item,
-    pub(super) wish: Wish,
-}
-
-/// A change.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Wish {
-    /// A new service, deployed.
-    Make { strategy: &'static str, instances: u32 },
-    /// Another number of instances.
-    Scale { instances: u32 },
-    /// Another image, deployed.
-    Update { version: u32 },
-    /// It runs no more, and keeps what it has.
-    Stop,
-    /// It runs again.
-    Start,
-    /// The service is no more.
-    Remove,
-    /// A new stack, deployed.
-    Install { version: u32 },
-    /// Another version of it, deployed.
-    Upgrade { version: u32 },
-    /// The stack is no more.
-    RemoveStack,
-    /// A node is to be left by all services.
-    Drain,
-    /// It is used again.
-    Activate,
 }
 
 /// The plan of a seed for so long, with so many agents at the beginning.
@@ -297,45 +255,6 @@ fn daemon(event: &Event) -> Option<Item> {
     match &event.deed {
         Deed::Order(Order { item, wish: Wish::Make { strategy: "daemon", .. } }) => Some(item.clone()),
         _ => None,
-    }
-}
-
-/// What a stack of this version consists of: names, instances, and what each links to.
-pub(super) fn services_of(version: u32) -> Vec<(&'static str, u32, Vec<&'static str>)> {
-    let mut services = vec![("api", 1 + version % 2, vec!["db"]), ("db", 1, Vec::new())];
-    // Each upgrade brings a service or takes one away.
-    if version % 2 == 1 {
-        services.push(("web", 2, vec!["api"]));
-    } else {
-        services.push(("worker", 1 + version % 3, vec!["db"]));
-    }
-    services
-}
-
-impl fmt::Display for Item {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "grid-{}/{}", self.grid + 1, self.name)
-    }
-}
-
-impl fmt::Display for Order {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { item, wish } = self;
-        match wish {
-            Wish::Make { strategy, instances } => {
-                write!(f, "{item} is made ({strategy}, {instances} instances)")
-            }
-            Wish::Scale { instances } => write!(f, "{item} is scaled to {instances}"),
-            Wish::Update { version } => write!(f, "{item} is updated to version {version}"),
-            Wish::Stop => write!(f, "{item} is stopped"),
-            Wish::Start => write!(f, "{item} is started"),
-            Wish::Remove => write!(f, "{item} is removed"),
-            Wish::Install { version } => write!(f, "the stack {item} is installed (version {version})"),
-            Wish::Upgrade { version } => write!(f, "the stack {item} is upgraded to version {version}"),
-            Wish::RemoveStack => write!(f, "the stack {item} is removed"),
-            Wish::Drain => write!(f, "{item} is drained"),
-            Wish::Activate => write!(f, "{item} is used again"),
-        }
     }
 }
 

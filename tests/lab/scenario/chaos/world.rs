@@ -7,7 +7,8 @@ use anyhow::{Context, Result, bail};
 use kontena_testkit::agent::{Agent, Grid, Settings, Token};
 use tokio::time::{Instant, sleep};
 
-use super::plan::{BARRED_SECONDS, Blow, Deed, GRIDS, Whom};
+use super::plan::{BARRED_SECONDS, Blow, Deed, Whom};
+use crate::administrators::GRIDS;
 use crate::grids::Grids;
 use crate::rig::{PATIENCE, Rig};
 

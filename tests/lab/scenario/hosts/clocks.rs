@@ -1,6 +1,6 @@
 //! One master under libfaketime: the election must not trust any clock but the difference of its own.
 
-use anyhow::{Result, bail};
+use anyhow::Result;
 use kontena_core::election::TTL_DEFAULT;
 use tokio::time::sleep;
 
@@ -27,7 +27,7 @@ pub(super) async fn clocks(cluster: &mut Cluster, report: &mut Report) -> Result
         cluster.script.shell(host, "systemctl daemon-reload; systemctl restart kontena-master").await?;
         // It leads itself once, and follows once.
         for leads in [false, true] {
-            give_to(cluster, host, leads).await?;
+            cluster.give_to(host, leads).await?;
             let (leader, term) = cluster.settled().await?;
             sleep(5 * TTL_DEFAULT).await;
             let (after, later) = cluster.settled().await?;
@@ -40,17 +40,4 @@ pub(super) async fn clocks(cluster: &mut Cluster, report: &mut Report) -> Result
             .await?;
     }
     cluster.settled().await.map(drop)
-}
-
-/// Leaders step down until this host leads, or does not.
-async fn give_to(cluster: &Cluster, host: usize, leads: bool) -> Result<()> {
-    const TRIES: usize = 20;
-    for _ in 0..TRIES {
-        let (leader, _) = cluster.settled().await?;
-        if (leader == host) == leads {
-            return Ok(());
-        }
-        cluster.script.shell(leader, "kontena-master step-down").await?;
-    }
-    bail!("host {host} did not come to lead, or to follow, in {TRIES} elections")
 }

@@ -3,14 +3,19 @@
 use anyhow::{Context, Result, ensure};
 
 use crate::clock;
-use crate::hosts::{COUNT, Cluster, Load, Packages, address, push_and_install};
+use crate::hosts::{COUNT, Cluster, Packages, Town, push_and_install};
 use crate::report::Report;
 
 /// Upgrades the three one by one, the leader last, then goes back; then one is purged.
-pub(super) async fn upgrade(cluster: &mut Cluster, packages: &Packages, report: &mut Report) -> Result<()> {
+pub(super) async fn upgrade(
+    cluster: &mut Cluster,
+    town: &mut Town,
+    packages: &Packages,
+    report: &mut Report,
+) -> Result<()> {
     let newer = packages.newer()?;
-    let masters: Vec<_> = (1..=COUNT).map(address).collect();
-    let load = Load::start(&masters, &cluster.access.token).await?;
+    // What was called before is no matter of the upgrade.
+    let _before = town.calls();
     for deb in [&newer, &packages.deb] {
         let (leader, _) = cluster.settled().await?;
         let mut order: Vec<_> = (1..=COUNT).filter(|host| *host != leader).collect();
@@ -18,6 +23,8 @@ pub(super) async fn upgrade(cluster: &mut Cluster, packages: &Packages, report: 
         for host in order {
             let (_, term) = cluster.settled().await?;
             let at = clock::now();
+            // A service is deployed across each restart.
+            town.order().await?;
             push_and_install(&cluster.script, host, deb).await?;
             if host == leader {
                 let (next, _) = cluster.leaderless(term, at).await?;
@@ -26,9 +33,15 @@ pub(super) async fn upgrade(cluster: &mut Cluster, packages: &Packages, report: 
         }
     }
     cluster.settled().await?;
-    let (answered, failed) = load.stop();
+    let (answered, failures) = town.calls();
+    for failure in &failures {
+        eprintln!("  a call failed: {}", failure.what);
+    }
+    let failed = u64::try_from(failures.len())?;
     eprintln!("  {answered} calls answered, {failed} failed");
     ensure!(answered > 0, "no call was answered");
+    report.violations("stuck_deploys", town.stuck().await?);
+    report.violations("lost_writes", town.lost().await?);
     report.sample("upgrade_calls", f64::from(u32::try_from(answered).unwrap_or(u32::MAX)));
     report.violations("failed_calls", failed);
     purge(cluster, packages).await

@@ -11,15 +11,26 @@ use serde_json::{Value, json};
 use tokio::task::JoinHandle;
 use tokio::time::{Instant, sleep};
 
-/// Clients that read, and as many that write.
-const EACH: usize = 3;
-const EVERY: Duration = Duration::from_millis(5);
+/// How many call, and how often.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Callers {
+    /// Clients that read, and as many that write.
+    pub(crate) each: usize,
+    /// Between two calls of a client.
+    pub(crate) every: Duration,
+}
+
+impl Default for Callers {
+    fn default() -> Self {
+        Self { each: 3, every: Duration::from_millis(5) }
+    }
+}
 
 /// A call that was not answered as it should.
 #[derive(Clone, Debug)]
-pub(super) struct Failure {
-    pub(super) begun: Instant,
-    pub(super) what: String,
+pub(crate) struct Failure {
+    pub(crate) begun: Instant,
+    pub(crate) what: String,
 }
 
 #[derive(Debug, Default)]
@@ -29,7 +40,7 @@ struct Record {
 }
 
 /// The clients. Dropping it ends them.
-pub(super) struct Calls {
+pub(crate) struct Calls {
     record: Arc<Record>,
     clients: Vec<JoinHandle<()>>,
 }
@@ -43,9 +54,9 @@ impl Drop for Calls {
 }
 
 impl Calls {
-    pub(super) fn start(http: &Client, url: &str, token: &str) -> Self {
+    pub(crate) fn start(http: &Client, url: &str, token: &str, callers: Callers) -> Self {
         let record = Arc::new(Record::default());
-        let clients = (0..EACH * 2).map(|number| {
+        let clients = (0..callers.each * 2).map(|number| {
             let client = Caller {
                 http: http.clone(),
                 url: url.to_owned(),
@@ -59,19 +70,24 @@ impl Calls {
                     } else {
                         client.write().await;
                     }
-                    sleep(EVERY).await;
+                    sleep(callers.every).await;
                 }
             })
         });
         Self { clients: clients.collect(), record }
     }
 
-    pub(super) fn answered(&self) -> u64 {
+    pub(crate) fn answered(&self) -> u64 {
         self.record.answered.load(Ordering::SeqCst)
     }
 
+    /// How many were answered since the last question, and the failures since then.
+    pub(crate) fn tally(&self) -> (u64, Vec<Failure>) {
+        (self.record.answered.swap(0, Ordering::SeqCst), self.failures())
+    }
+
     /// The failures since the last question.
-    pub(super) fn failures(&self) -> Vec<Failure> {
+    pub(crate) fn failures(&self) -> Vec<Failure> {
         std::mem::take(&mut *self.record.failures.lock().unwrap_or_else(PoisonError::into_inner))
     }
 }

@@ -11,13 +11,26 @@ use tokio::task::JoinSet;
 use tokio::time::sleep;
 use tokio_util::sync::CancellationToken;
 
+use super::GRIDS;
 use super::clients::Clients;
 
-/// Between two writes of a client.
-const PAUSE: Duration = Duration::from_millis(150);
+/// How much a client writes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Pace {
+    /// Between two writes.
+    pub(crate) pause: Duration,
+    /// How many of the secrets that it made it keeps, if not all.
+    pub(crate) kept: Option<usize>,
+}
+
+impl Default for Pace {
+    fn default() -> Self {
+        Self { pause: Duration::from_millis(150), kept: None }
+    }
+}
 
 /// The clients.
-pub(super) struct Load {
+pub(crate) struct Secrets {
     clients: Arc<Clients>,
     writing: JoinSet<Memory>,
     stop: CancellationToken,
@@ -26,8 +39,8 @@ pub(super) struct Load {
 /// What one client knows of what it wrote.
 #[derive(Default)]
 struct Memory {
-    /// Secrets of which the making was acknowledged.
-    made: BTreeSet<String>,
+    /// Secrets of which the making was acknowledged, by turn, but for those that were removed since.
+    made: BTreeMap<u64, String>,
     /// The secret that is changed again and again.
     register: String,
     /// The value of it that was acknowledged last.
@@ -63,36 +76,36 @@ impl Memory {
 }
 
 /// What was found of the load.
-pub(super) struct Found {
-    pub(super) acknowledged: u64,
-    pub(super) failed: u64,
+pub(crate) struct Found {
+    pub(crate) acknowledged: u64,
+    pub(crate) failed: u64,
     /// Acknowledged writes that are not there.
-    pub(super) lost: u64,
+    pub(crate) lost: u64,
     /// Reads through another master that did not show what was acknowledged before.
-    pub(super) stale: u64,
+    pub(crate) stale: u64,
     /// Answers that no write may get.
-    pub(super) refused: u64,
+    pub(crate) refused: u64,
 }
 
-impl Load {
+impl Secrets {
     /// So many clients at each master.
-    pub(super) fn start(clients: &Arc<Clients>, each: usize) -> Self {
+    pub(crate) fn start(clients: &Arc<Clients>, each: usize, pace: Pace) -> Self {
         let (stop, mut writing) = (CancellationToken::new(), JoinSet::new());
         for number in 0..each * clients.masters() {
-            writing.spawn(write(Arc::clone(clients), number, stop.clone()));
+            writing.spawn(write(Arc::clone(clients), number, pace, stop.clone()));
         }
         Self { clients: Arc::clone(clients), writing, stop }
     }
 
     /// Ends the writing and looks for all that was acknowledged. To be called when it is calm.
-    pub(super) async fn conclude(mut self) -> Result<Found> {
+    pub(crate) async fn conclude(mut self) -> Result<Found> {
         self.stop.cancel();
         let mut memories = Vec::new();
         while let Some(memory) = self.writing.join_next().await {
             memories.push(memory?);
         }
         let mut there = BTreeMap::new();
-        for grid in 1..=super::plan::GRIDS {
+        for grid in 1..=GRIDS {
             let path = format!("/v1/grids/grid-{grid}/secrets");
             let (status, list) = self.clients.any(Method::GET, &path, &Value::Null).await?;
             ensure!(status == StatusCode::OK, "{path}: {status}");
@@ -110,7 +123,7 @@ impl Load {
             for refusal in memory.refused.iter().take(3) {
                 eprintln!("a write was refused: {refusal}");
             }
-            for lost in memory.made.iter().filter(|name| !there.contains_key(*name)) {
+            for lost in memory.made.values().filter(|name| !there.contains_key(*name)) {
                 eprintln!("lost: the secret {lost}, whose making was acknowledged");
                 found.lost += 1;
             }
@@ -139,15 +152,17 @@ impl Load {
 }
 
 /// Makes a secret and changes another, in turn, through one master.
-async fn write(clients: Arc<Clients>, number: usize, stop: CancellationToken) -> Memory {
-    let grid = number % super::plan::GRIDS + 1;
+async fn write(clients: Arc<Clients>, number: usize, pace: Pace, stop: CancellationToken) -> Memory {
+    let grid = number % GRIDS + 1;
     let master = number % clients.masters();
-    let mut memory = Memory { register: format!("REGISTER_{number}"), ..Memory::default() };
+    // Earlier clients of this number made others.
+    let own = rand::random::<u32>();
+    let mut memory = Memory { register: format!("REGISTER_{number}_{own}"), ..Memory::default() };
     let mut turn = 0_u64;
     while !stop.is_cancelled() {
         turn += 1;
         let changes = turn.is_multiple_of(2);
-        let name = if changes { memory.register.clone() } else { format!("MADE_{number}_{turn}") };
+        let name = if changes { memory.register.clone() } else { format!("MADE_{number}_{own}_{turn}") };
         let asked = if changes {
             // What is known of it must not depend on when an unknown one takes effect.
             memory.unknown.insert(turn);
@@ -164,7 +179,7 @@ async fn write(clients: Arc<Clients>, number: usize, stop: CancellationToken) ->
                     memory.unknown.remove(&turn);
                     memory.last = Some(turn);
                 } else {
-                    memory.made.insert(name.clone());
+                    memory.made.insert(turn, name.clone());
                 }
                 let other = (master + 1) % clients.masters();
                 memory.read_back(&clients, other, &format!("/v1/secrets/grid-{grid}/{name}"), changes).await;
@@ -174,7 +189,14 @@ async fn write(clients: Arc<Clients>, number: usize, stop: CancellationToken) ->
             }
             Ok(_) | Err(_) => memory.failures += 1,
         }
-        sleep(PAUSE).await;
+        if pace.kept.is_some_and(|kept| memory.made.len() > kept)
+            && let Some((_, oldest)) = memory.made.pop_first()
+        {
+            // Whether it is still there is nobody's promise from now on.
+            let path = format!("/v1/secrets/grid-{grid}/{oldest}");
+            let _removed = clients.one(master, Method::DELETE, &path, &Value::Null).await;
+        }
+        sleep(pace.pause).await;
     }
     memory
 }

@@ -19,7 +19,7 @@ use crate::rig::PATIENCE;
 /// Which load balancer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
 #[serde(rename_all = "kebab-case")]
-pub(super) enum Kind {
+pub(crate) enum Kind {
     /// nginx.
     Nginx,
     /// `HAProxy`.
@@ -29,10 +29,10 @@ pub(super) enum Kind {
 }
 
 impl Kind {
-    pub(super) const ALL: [Self; 3] = [Self::Nginx, Self::Haproxy, Self::Caddy];
+    pub(crate) const ALL: [Self; 3] = [Self::Nginx, Self::Haproxy, Self::Caddy];
 
     /// The program, which is the package of Debian too, but for nginx.
-    pub(super) fn name(self) -> &'static str {
+    pub(crate) fn name(self) -> &'static str {
         match self {
             Self::Nginx => "nginx",
             Self::Haproxy => "haproxy",
@@ -46,9 +46,9 @@ impl Kind {
 
     fn shipped(self) -> &'static str {
         match self {
-            Self::Nginx => include_str!("../../../../packaging/loadbalancer/nginx.conf"),
-            Self::Haproxy => include_str!("../../../../packaging/loadbalancer/haproxy.cfg"),
-            Self::Caddy => include_str!("../../../../packaging/loadbalancer/Caddyfile"),
+            Self::Nginx => include_str!("../../../packaging/loadbalancer/nginx.conf"),
+            Self::Haproxy => include_str!("../../../packaging/loadbalancer/haproxy.cfg"),
+            Self::Caddy => include_str!("../../../packaging/loadbalancer/Caddyfile"),
         }
     }
 
@@ -96,7 +96,7 @@ impl Kind {
 }
 
 /// A running load balancer. Dropping it ends it.
-pub(super) struct Proxy {
+pub(crate) struct Proxy {
     port: u16,
     child: Child,
     directory: TempDir,
@@ -112,7 +112,7 @@ impl Drop for Proxy {
 
 impl Proxy {
     /// Starts it before these masters, which it must take for ready.
-    pub(super) async fn start(
+    pub(crate) async fn start(
         kind: Kind,
         masters: &[String],
         authority: &Authority,
@@ -139,17 +139,17 @@ impl Proxy {
     }
 
     /// Where agents connect, as `host:port`.
-    pub(super) fn address(&self) -> String {
+    pub(crate) fn address(&self) -> String {
         format!("localhost:{}", self.port)
     }
 
     /// Where command lines connect.
-    pub(super) fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("https://{}", self.address())
     }
 
     /// What it wrote.
-    pub(super) fn log(&self) -> String {
+    pub(crate) fn log(&self) -> String {
         fs::read_to_string(self.directory.path().join("log")).unwrap_or_default()
     }
 }
@@ -201,7 +201,7 @@ fn adapted(
 mod tests {
     use super::*;
 
-    const TRAEFIK: &str = include_str!("../../../../packaging/loadbalancer/traefik.toml");
+    const TRAEFIK: &str = include_str!("../../../packaging/loadbalancer/traefik.toml");
     const MASTERS: [&str; 3] = ["10.0.0.11:9292", "10.0.0.12:9292", "10.0.0.13:9292"];
 
     #[test]

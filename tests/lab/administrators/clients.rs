@@ -12,7 +12,7 @@ use crate::login::login;
 const WITHIN: Duration = Duration::from_secs(15);
 
 /// The administrator's client.
-pub(super) struct Clients {
+pub(crate) struct Clients {
     http: Client,
     masters: Vec<String>,
     token: String,
@@ -20,19 +20,34 @@ pub(super) struct Clients {
 
 impl Clients {
     /// Logs in at the first of these masters.
-    pub(super) async fn login(masters: Vec<String>) -> Result<Self> {
+    pub(crate) async fn login(masters: Vec<String>) -> Result<Self> {
         let http = kontena_testkit::http::client().timeout(WITHIN).pool_max_idle_per_host(0).build()?;
         let token = login(&http, masters.first().context("no masters")?).await?;
         Ok(Self { http, masters, token })
     }
 
+    /// With a client and a token that are there already.
+    pub(crate) fn new(http: Client, masters: Vec<String>, token: String) -> Self {
+        Self { http, masters, token }
+    }
+
+    /// Where the masters are.
+    pub(crate) fn urls(&self) -> &[String] {
+        &self.masters
+    }
+
+    /// Who they are to the masters.
+    pub(crate) fn token(&self) -> &str {
+        &self.token
+    }
+
     /// How many masters there are.
-    pub(super) fn masters(&self) -> usize {
+    pub(crate) fn masters(&self) -> usize {
         self.masters.len()
     }
 
     /// Asks one of the masters.
-    pub(super) async fn one(
+    pub(crate) async fn one(
         &self,
         master: usize,
         method: Method,
@@ -51,7 +66,7 @@ impl Clients {
     }
 
     /// Asks any of them, as a load balancer chooses.
-    pub(super) async fn any(&self, method: Method, path: &str, body: &Value) -> Result<(StatusCode, Value)> {
+    pub(crate) async fn any(&self, method: Method, path: &str, body: &Value) -> Result<(StatusCode, Value)> {
         self.one(rand::random_range(0..self.masters()), method, path, body).await
     }
 }

@@ -14,7 +14,7 @@ use tokio::task::JoinSet;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use super::clients::Clients;
-use super::plan::{Item, Order, Wish, services_of};
+use super::{Item, Order, Wish, services_of};
 
 /// Between two tries of an order.
 const AGAIN: Duration = Duration::from_millis(250);
@@ -23,7 +23,7 @@ const LOOK: Duration = Duration::from_millis(300);
 
 /// What must be true of an item when it is calm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Wanted {
+pub(crate) enum Wanted {
     /// A service with so many instances.
     Instances(u32),
     /// A service with one on each node of its grid.
@@ -40,9 +40,9 @@ pub(super) enum Wanted {
 
 /// What became of an item's orders.
 #[derive(Clone, Debug)]
-pub(super) struct Fate {
-    pub(super) item: Item,
-    pub(super) wanted: Wanted,
+pub(crate) struct Fate {
+    pub(crate) item: Item,
+    pub(crate) wanted: Wanted,
     /// What was wanted of a service before it was stopped.
     before: Wanted,
     /// What became of some try is not known, so that it may have taken effect after a later order.
@@ -52,7 +52,7 @@ pub(super) struct Fate {
 }
 
 /// All items with those who carry their orders out, each in a task of its own, in order.
-pub(super) struct Orders {
+pub(crate) struct Orders {
     clients: Arc<Clients>,
     items: BTreeMap<Item, UnboundedSender<Wish>>,
     carrying: JoinSet<Fate>,
@@ -60,23 +60,23 @@ pub(super) struct Orders {
 }
 
 /// What became of all orders.
-pub(super) struct Fates {
-    pub(super) wanted: BTreeMap<Item, Wanted>,
+pub(crate) struct Fates {
+    pub(crate) wanted: BTreeMap<Item, Wanted>,
     /// Orders that were not carried out in time, as items.
-    pub(super) unfinished: u64,
+    pub(crate) unfinished: u64,
     /// Items with an answer that no order may get.
-    pub(super) refused: u64,
+    pub(crate) refused: u64,
     /// Deploys of stacks that failed and were asked for again.
-    pub(super) failed_deploys: u64,
+    pub(crate) failed_deploys: u64,
 }
 
 impl Orders {
-    pub(super) fn new(clients: Arc<Clients>) -> Self {
+    pub(crate) fn new(clients: Arc<Clients>) -> Self {
         Self { clients, items: BTreeMap::new(), carrying: JoinSet::new(), failed_deploys: Arc::default() }
     }
 
     /// Takes an order. The plan bounds how many there are.
-    pub(super) fn give(&mut self, order: Order) {
+    pub(crate) fn give(&mut self, order: Order) {
         let Order { item, wish } = order;
         let sender = self.items.entry(item.clone()).or_insert_with(|| {
             let (sender, wishes) = unbounded_channel();
@@ -99,7 +99,7 @@ impl Orders {
     }
 
     /// Waits until all is carried out; then what may have been overtaken by a late try is ordered once more.
-    pub(super) async fn conclude(mut self, until: Instant, pause: Duration) -> Fates {
+    pub(crate) async fn conclude(mut self, until: Instant, pause: Duration) -> Fates {
         let all = self.items.len();
         self.items.clear();
         let mut fates = gather(&mut self.carrying, until).await;

@@ -1,0 +1,255 @@
+//! The ways in which hosts are broken: what each one hits, and how long nobody may be in charge for it.
+
+use std::time::Duration;
+
+use clap::ValueEnum;
+use kontena_core::election::TTL_DEFAULT;
+use serde::Serialize;
+
+/// `WatchdogSec=` of the unit.
+pub(super) const WATCHDOG: Duration = Duration::from_secs(5);
+/// Per cent of the packets, and milliseconds for each way: another one each round.
+const LOSS: [u32; 4] = [1, 5, 10, 20];
+const DELAY: [u32; 4] = [50, 100, 200, 300];
+
+/// One row of the table.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
+#[serde(rename_all = "kebab-case")]
+pub(super) enum Fault {
+    /// SIGKILL to the leader's daemon: the unit gives its lease back.
+    Kill,
+    /// The leader's lease thread hangs, and nothing else.
+    HungLease,
+    /// The leader's duties hang, and the lease thread goes on.
+    HungDuties,
+    /// Power loss of the leader's host.
+    PowerLoss,
+    /// The leader's host is cut off from everybody.
+    Cut,
+    /// What the leader's host sends vanishes.
+    CutFrom,
+    /// What is sent to the leader's host vanishes.
+    CutTo,
+    /// The leader's host is cut off from one other only: that of the database's primary, if it is another.
+    CutPeer,
+    /// The leader's daemon cannot reach the database, which its host can.
+    CutDatabase,
+    /// All of the leader's host stands still, and wakes up later.
+    Freeze,
+    /// The leader's host loses 1, 5, 10, 20 % of its packets, each way.
+    Loss,
+    /// Packets from and to the leader's host take 50, 100, 200, 300 ms more.
+    Delay,
+    /// SIGKILL to all daemons at once.
+    KillAll,
+    /// All hosts are reset at once.
+    ResetAll,
+    /// Power loss of the one host that has both the leader and the database's primary.
+    LeaderAndPrimary,
+    /// Power loss of the host of the database's primary; the leader is on another one.
+    PrimaryPowerLoss,
+    /// The host of the primary is cut off from everybody.
+    PrimaryCut,
+    /// What the host of the primary sends vanishes.
+    PrimaryCutFrom,
+    /// What is sent to the host of the primary vanishes.
+    PrimaryCutTo,
+    /// The host of the primary is cut off from that of the leader only.
+    PrimaryCutPeer,
+    /// All of the host of the primary stands still.
+    PrimaryFreeze,
+    /// The host of the primary loses 1, 5, 10, 20 % of its packets, each way.
+    PrimaryLoss,
+    /// Packets from and to the host of the primary take 50, 100, 200, 300 ms more.
+    PrimaryDelay,
+    /// The leader's daemon gets no more file descriptors.
+    FilesFullMaster,
+    /// The database's primary gets no more file descriptors.
+    FilesFullMember,
+    /// The file systems of journal and runtime directory are full on the leader's host.
+    DiskFullMaster,
+    /// The disk of the database's primary is full.
+    DiskFullMember,
+    /// The three are upgraded one by one, and back, under load.
+    Upgrade,
+    /// The .rpm is installed, upgraded and erased on one of them.
+    Rpm,
+    /// One master with a wall clock that jumps, or a clock that is too slow or too fast.
+    Clocks,
+}
+
+/// What is hit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Whom {
+    /// The leader, or its host, whatever else that has.
+    Leader,
+    /// The database's primary, or its host, on which the leader is not.
+    Primary,
+    /// The host of both.
+    Both,
+    /// All three.
+    All,
+}
+
+/// How it is hit.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Way {
+    Kill,
+    HungLease,
+    HungDuties,
+    PowerLoss,
+    Cut,
+    CutFrom,
+    CutTo,
+    CutPeer,
+    CutDatabase,
+    Freeze,
+    Loss,
+    Delay,
+    FilesFull,
+    DiskFull,
+}
+
+impl Fault {
+    /// What is hit and how; none of those that are stories of their own.
+    pub(super) fn parts(self) -> Option<(Whom, Way)> {
+        Some(match self {
+            Self::Kill => (Whom::Leader, Way::Kill),
+            Self::HungLease => (Whom::Leader, Way::HungLease),
+            Self::HungDuties => (Whom::Leader, Way::HungDuties),
+            Self::PowerLoss => (Whom::Leader, Way::PowerLoss),
+            Self::Cut => (Whom::Leader, Way::Cut),
+            Self::CutFrom => (Whom::Leader, Way::CutFrom),
+            Self::CutTo => (Whom::Leader, Way::CutTo),
+            Self::CutPeer => (Whom::Leader, Way::CutPeer),
+            Self::CutDatabase => (Whom::Leader, Way::CutDatabase),
+            Self::Freeze => (Whom::Leader, Way::Freeze),
+            Self::Loss => (Whom::Leader, Way::Loss),
+            Self::Delay => (Whom::Leader, Way::Delay),
+            Self::KillAll => (Whom::All, Way::Kill),
+            Self::ResetAll => (Whom::All, Way::PowerLoss),
+            Self::LeaderAndPrimary => (Whom::Both, Way::PowerLoss),
+            Self::PrimaryPowerLoss => (Whom::Primary, Way::PowerLoss),
+            Self::PrimaryCut => (Whom::Primary, Way::Cut),
+            Self::PrimaryCutFrom => (Whom::Primary, Way::CutFrom),
+            Self::PrimaryCutTo => (Whom::Primary, Way::CutTo),
+            Self::PrimaryCutPeer => (Whom::Primary, Way::CutPeer),
+            Self::PrimaryFreeze => (Whom::Primary, Way::Freeze),
+            Self::PrimaryLoss => (Whom::Primary, Way::Loss),
+            Self::PrimaryDelay => (Whom::Primary, Way::Delay),
+            Self::FilesFullMaster => (Whom::Leader, Way::FilesFull),
+            Self::FilesFullMember => (Whom::Primary, Way::FilesFull),
+            Self::DiskFullMaster => (Whom::Leader, Way::DiskFull),
+            Self::DiskFullMember => (Whom::Primary, Way::DiskFull),
+            Self::Upgrade | Self::Rpm | Self::Clocks => return None,
+        })
+    }
+
+    /// As it is called on the command line.
+    pub(super) fn name(self) -> String {
+        self.to_possible_value().map(|value| value.get_name().to_owned()).unwrap_or_default()
+    }
+
+    /// What the journal of the host must say of it.
+    pub(super) fn journal_says(self) -> Option<&'static str> {
+        match self {
+            Self::Kill => Some("released the lease of the dead master"),
+            Self::HungLease => Some("Watchdog timeout"),
+            Self::HungDuties => Some("does not stand for 60s"),
+            _ => None,
+        }
+    }
+}
+
+/// Who names a fault that lasts, and by which word.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Named {
+    /// `doctor` on the host that is hit.
+    There(&'static str),
+    /// On another one.
+    Elsewhere(&'static str),
+}
+
+/// What `kontena-master doctor` must say while it lasts.
+pub(super) fn named(whom: Whom, way: Way) -> Option<Named> {
+    match (whom, way) {
+        (Whom::All, _) => None,
+        (_, Way::Cut | Way::CutFrom | Way::CutTo) => Some(Named::There("database")),
+        (_, Way::PowerLoss) | (Whom::Primary, Way::DiskFull) => Some(Named::Elsewhere("not reachable")),
+        (Whom::Leader, Way::DiskFull) => Some(Named::There("disk")),
+        (Whom::Leader, Way::FilesFull) => Some(Named::There("open files")),
+        _ => None,
+    }
+}
+
+impl Way {
+    /// Whether a leader that is hit is sure to lose its term.
+    pub(super) fn ends_term(self) -> bool {
+        !matches!(self, Self::CutPeer | Self::Loss | Self::Delay | Self::FilesFull | Self::DiskFull)
+    }
+
+    /// How strong it is in this round: per cent or milliseconds.
+    pub(super) fn strength(self, round: usize) -> u32 {
+        let steps = if self == Self::Loss { LOSS } else { DELAY };
+        steps.get(round.saturating_sub(1) % steps.len()).copied().unwrap_or_default()
+    }
+}
+
+/// How long nobody may be in charge, if the database took no writes for `stopped`, and if the term ended.
+pub(super) fn bound(
+    whom: Whom,
+    way: Way,
+    stopped: Option<Duration>,
+    ended: bool,
+    margin: Duration,
+) -> Duration {
+    let silent = TTL_DEFAULT + margin;
+    match (whom, way) {
+        (Whom::Leader, Way::Kill) => margin,
+        (_, Way::HungLease) => silent.min(WATCHDOG + Duration::from_secs(1)),
+        // A runtime that stands still for a ttl, seen at the next look.
+        (_, Way::HungDuties) => TTL_DEFAULT + Duration::from_secs(1) + margin,
+        // A gap between two looks begins the count of silence anew.
+        _ => match stopped {
+            None => silent,
+            Some(stopped) if ended => stopped + silent,
+            Some(stopped) => stopped + margin,
+        },
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const MARGIN: Duration = Duration::from_millis(500);
+    const AWAY: Duration = Duration::from_secs(5);
+
+    #[test]
+    fn what_the_database_costs_is_nobodys_fault_and_all_else_is() {
+        let of = |whom, way, stopped, ended| bound(whom, way, stopped, ended, MARGIN);
+        assert_eq!(of(Whom::Leader, Way::Kill, None, true), MARGIN);
+        assert_eq!(of(Whom::Leader, Way::Cut, None, true), TTL_DEFAULT + MARGIN);
+        assert_eq!(of(Whom::Primary, Way::Cut, Some(AWAY), false), AWAY + MARGIN, "the leader was not lost");
+        assert_eq!(of(Whom::Both, Way::PowerLoss, Some(AWAY), true), AWAY + TTL_DEFAULT + MARGIN);
+        assert_eq!(of(Whom::All, Way::Kill, None, true), TTL_DEFAULT + MARGIN);
+    }
+
+    #[test]
+    fn every_row_that_breaks_a_host_has_its_parts_and_a_name_of_its_own() {
+        let mut names = std::collections::BTreeSet::new();
+        for fault in Fault::value_variants() {
+            assert!(names.insert(fault.name()));
+            let story = matches!(fault, Fault::Upgrade | Fault::Rpm | Fault::Clocks);
+            assert_eq!(fault.parts().is_none(), story, "{}", fault.name());
+            let of_primary = fault.name().starts_with("primary-");
+            assert!(!of_primary || fault.parts().is_some_and(|(whom, _)| whom == Whom::Primary));
+        }
+    }
+
+    #[test]
+    fn rounds_go_through_all_strengths() {
+        let all = |way: Way| (1..=4).map(|round| way.strength(round)).collect::<Vec<_>>();
+        assert_eq!((all(Way::Loss), all(Way::Delay)), (LOSS.to_vec(), DELAY.to_vec()));
+    }
+}

@@ -1,0 +1,329 @@
+//! Breaks a host, waits until the masters have dealt with it, and mends it.
+
+use std::process::Stdio;
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail, ensure};
+use kontena_core::election::TTL_DEFAULT;
+use rustix::process::{Pid, Signal, kill_process};
+use tokio::io::{AsyncBufReadExt, BufReader};
+use tokio::process::{Child, Command};
+use tokio::time::{Instant, sleep};
+
+use super::fault::{Fault, Named, WATCHDOG, Way, Whom, bound, named};
+use super::full::{self, Descriptors};
+use super::row::Round;
+use crate::clock;
+use crate::hosts::{COUNT, Cluster, Script, Town, UNIT};
+
+/// A longer time without a write is one of the database's elections, or worse.
+const PACE: Duration = Duration::from_millis(500);
+/// A fault that may cost nobody the term lasts at least so long.
+const LASTS: Duration = Duration::from_secs(6);
+/// A leader that acted for so long without a pause, on a database that takes writes, goes on.
+const CALM: Duration = Duration::from_secs(1);
+const PATIENCE: Duration = Duration::from_secs(90);
+/// After the fault, before an administrator wants something.
+const ORDERED_AFTER: Duration = Duration::from_millis(300);
+
+/// What was broken.
+enum Broken {
+    Nothing,
+    Host(usize),
+    Hosts,
+    Network(usize),
+    Nft(usize),
+    Frozen(usize),
+    Hung(Child),
+    Descriptors(Descriptors),
+    Disk(usize),
+    MemberDisk(usize),
+}
+
+/// One round of a fault, with everything that lives on the masters.
+pub(super) async fn round(
+    cluster: &mut Cluster,
+    town: &mut Town,
+    fault: Fault,
+    number: usize,
+    margin: Duration,
+) -> Result<Round> {
+    let (whom, way) = fault.parts().context("no fault of a host")?;
+    place(cluster, whom).await?;
+    town.gathered().await?;
+    let (stale, contradictions) = (cluster.judge.stale_effects(), cluster.contradictions());
+    let (offline, _) = (town.watch(), town.calls());
+    let from = clock::now();
+    let order = async {
+        sleep(ORDERED_AFTER).await;
+        town.order().await
+    };
+    let (seen, ordered) = tokio::join!(suffer(cluster, fault, (whom, way), number, margin), order);
+    let mut round = seen?;
+    ordered.context("an order was not acknowledged")?;
+    let (answered, failures) = town.calls();
+    round.stuck = town.stuck().await?;
+    town.gathered().await?;
+    round.lost = town.lost().await?;
+    round.offline = offline.end().await;
+    (round.answered, round.failed) = (answered, u64::try_from(failures.len())?);
+    round.stale = cluster.judge.stale_effects() - stale;
+    round.overlapping = cluster.contradictions() - contradictions;
+    (round.from, round.to) = (from, clock::now());
+    Ok(round)
+}
+
+/// Moves the leader to where the fault wants it.
+async fn place(cluster: &Cluster, whom: Whom) -> Result<()> {
+    match whom {
+        Whom::Leader | Whom::All => Ok(()),
+        Whom::Primary | Whom::Both => cluster.give_to(cluster.primary().await?, whom == Whom::Both).await,
+    }
+}
+
+async fn suffer(
+    cluster: &mut Cluster,
+    fault: Fault,
+    (whom, way): (Whom, Way),
+    number: usize,
+    margin: Duration,
+) -> Result<Round> {
+    let (leader, term) = cluster.settled().await?;
+    let primary = cluster.primary().await?;
+    let host = if whom == Whom::Primary { primary } else { leader };
+    let other = if whom == Whom::Primary { leader } else { primary };
+    let other = if other == host { host % COUNT + 1 } else { other };
+    let (mut at, broken) = strike(cluster, (whom, way), host, other, number).await?;
+    let outlived = whom == Whom::Primary || !way.ends_term();
+    let (next, leaderless) = if outlived {
+        if matches!(broken, Broken::MemberDisk(_)) {
+            // It took until now that anybody noticed; what came before is ordinary life.
+            at = at.max(clock::now().saturating_sub(LASTS));
+        }
+        outlive(cluster, term, at).await?
+    } else {
+        cluster.leaderless(term, at).await?
+    };
+    // A gap is one of the database's elections, or it is the ordinary pace of writing.
+    let gap = cluster.writable.longest_gap(at, clock::now()).filter(|gap| gap.length > PACE);
+    let stopped = gap.map(|gap| if next > term { gap.end.saturating_sub(at) } else { gap.length });
+    let allowed = bound(whom, way, stopped, next > term, margin);
+    let strength = if matches!(way, Way::Loss | Way::Delay) {
+        format!(" (strength {})", way.strength(number))
+    } else {
+        String::new()
+    };
+    eprintln!(
+        "  host {host}{strength}, leader on {leader}, primary on {primary}: term {term} became {next}, {leaderless:.0} ms \
+         without a leader (the database took no writes for {} ms; allowed {} ms)",
+        stopped.unwrap_or_default().as_millis(),
+        allowed.as_millis()
+    );
+    let unnamed = number == 1 && !is_named(cluster, (whom, way), host).await?;
+    heal(cluster, broken, at).await?;
+    if let Some(wanted) = fault.journal_says() {
+        let number = host.to_string();
+        let journal =
+            cluster.script.run(&["log", &number, "-u", UNIT, "--since", "-60s", "--no-pager"]).await?;
+        ensure!(journal.contains(wanted), "the journal of host {host} does not say {wanted:?}:\n{journal}");
+    }
+    if way == Way::HungDuties {
+        // It does not stand for a minute, unless it is restarted.
+        cluster.script.shell(host, &format!("systemctl restart {UNIT}")).await?;
+    }
+    full::all_members(&cluster.script).await?;
+    let (_, settled) = cluster.settled().await?;
+    Ok(Round {
+        leaderless_ms: leaderless,
+        allowed_ms: clock::millis(allowed),
+        database_stopped: stopped.is_some(),
+        // A fault that ends may cost another term, where the leader itself was slowed by it.
+        false_takeovers: if outlived { 0 } else { settled.saturating_sub(next) },
+        unnamed,
+        ..Round::default()
+    })
+}
+
+/// Waits until a leader acts without a pause on a database that takes writes; the term then, and the longest time
+/// without a leader.
+async fn outlive(cluster: &Cluster, term: u64, at: Duration) -> Result<(u64, f64)> {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let now = clock::now();
+        let since = now.saturating_sub(CALM);
+        let calm = cluster.judge.longest_gap(since, now) < PACE
+            && cluster.writable.longest_gap(since, now).is_some_and(|gap| gap.length < PACE);
+        if now >= at + LASTS && calm {
+            break;
+        }
+        if Instant::now() > deadline {
+            eprintln!("  nobody acts while it lasts");
+            break;
+        }
+        sleep(Duration::from_millis(100)).await;
+    }
+    let longest = cluster.judge.longest_gap(at, clock::now());
+    Ok((cluster.judge.latest().term.max(term), clock::millis(longest)))
+}
+
+/// Breaks what is to be broken; returns when that was.
+async fn strike(
+    cluster: &mut Cluster,
+    (whom, way): (Whom, Way),
+    host: usize,
+    other: usize,
+    number: usize,
+) -> Result<(Duration, Broken)> {
+    let script = cluster.script.clone();
+    let name = host.to_string();
+    let process = cluster.main_process(host, UNIT).await?;
+    let mut at = clock::now();
+    let strength = way.strength(number).to_string();
+    let broken = match (whom, way) {
+        (Whom::All, Way::Kill) => {
+            let mut processes = Vec::new();
+            for host in 1..=COUNT {
+                processes.push((host, cluster.main_process(host, UNIT).await?));
+            }
+            at = clock::now();
+            for (_, process) in &processes {
+                kill(*process)?;
+            }
+            for (host, process) in processes {
+                cluster.died(host, process).await?;
+            }
+            Broken::Nothing
+        }
+        (Whom::All, _) => {
+            for host in 1..=COUNT {
+                power_loss(cluster, host).await?;
+            }
+            for host in 1..=COUNT {
+                script.run(&["start", &host.to_string()]).await?;
+            }
+            Broken::Hosts
+        }
+        (_, Way::Kill) => {
+            kill(process)?;
+            cluster.died(host, process).await?;
+            Broken::Nothing
+        }
+        (_, Way::HungLease) => hang(&script, process, "lease", &mut at).await?,
+        (_, Way::HungDuties) => hang(&script, process, "tokio-rt-worker", &mut at).await?,
+        (_, Way::PowerLoss) => {
+            power_loss(cluster, host).await?;
+            Broken::Host(host)
+        }
+        (_, Way::Cut | Way::CutFrom | Way::CutTo | Way::CutPeer | Way::Loss | Way::Delay) => {
+            let other = other.to_string();
+            let arguments = match way {
+                Way::CutFrom => vec!["cut", &name, "from"],
+                Way::CutTo => vec!["cut", &name, "to"],
+                Way::CutPeer => vec!["cut", &name, &other],
+                Way::Loss => vec!["loss", &name, &strength],
+                Way::Delay => vec!["delay", &name, &strength],
+                _ => vec!["cut", &name],
+            };
+            script.run(&arguments).await?;
+            Broken::Network(host)
+        }
+        (_, Way::CutDatabase) => {
+            script.shell(host, CUT_DATABASE).await?;
+            Broken::Nft(host)
+        }
+        (_, Way::Freeze) => {
+            script.run(&["freeze", &name]).await?;
+            Broken::Frozen(host)
+        }
+        (Whom::Primary, Way::FilesFull) => {
+            let member = cluster.main_process(host, "mongod").await?;
+            Broken::Descriptors(Descriptors::exhaust(member)?)
+        }
+        (_, Way::FilesFull) => Broken::Descriptors(Descriptors::exhaust(process)?),
+        (Whom::Primary, Way::DiskFull) => {
+            full::fill_member(&script, host).await?;
+            Broken::MemberDisk(host)
+        }
+        (_, Way::DiskFull) => {
+            full::fill_host(&script, host).await?;
+            Broken::Disk(host)
+        }
+    };
+    Ok((at, broken))
+}
+
+fn kill(process: u32) -> Result<()> {
+    let process = Pid::from_raw(i32::try_from(process)?).context("no process")?;
+    Ok(kill_process(process, Signal::KILL)?)
+}
+
+async fn power_loss(cluster: &mut Cluster, host: usize) -> Result<()> {
+    let process = cluster.main_process(host, UNIT).await?;
+    let (script, number) = (cluster.script.clone(), host.to_string());
+    let kill = ["kill", &number];
+    let (killed, died) = tokio::join!(script.run(&kill), cluster.died(host, process));
+    killed?;
+    died
+}
+
+async fn heal(cluster: &Cluster, broken: Broken, at: Duration) -> Result<()> {
+    let script = &cluster.script;
+    match broken {
+        Broken::Nothing | Broken::Hosts => {}
+        Broken::Host(host) => script.run(&["start", &host.to_string()]).await.map(drop)?,
+        Broken::Network(host) => script.run(&["heal", &host.to_string()]).await.map(drop)?,
+        Broken::Nft(host) => script.shell(host, HEAL_DATABASE).await.map(drop)?,
+        Broken::Frozen(host) => {
+            sleep((at + 3 * TTL_DEFAULT).saturating_sub(clock::now())).await;
+            script.run(&["thaw", &host.to_string()]).await.map(drop)?;
+        }
+        Broken::Hung(mut hang) => drop(hang.wait().await?),
+        Broken::Descriptors(descriptors) => drop(descriptors),
+        Broken::Disk(host) => full::empty_host(script, host).await?,
+        Broken::MemberDisk(host) => full::empty_member(script, host).await?,
+    }
+    Ok(())
+}
+
+/// Whether `kontena-master doctor` names the fault while it lasts, and says what to do.
+async fn is_named(cluster: &Cluster, (whom, way): (Whom, Way), host: usize) -> Result<bool> {
+    let (asked, word) = match named(whom, way) {
+        None => return Ok(true),
+        Some(Named::There(word)) => (host, word),
+        Some(Named::Elsewhere(word)) => (host % COUNT + 1, word),
+    };
+    let (_, said) = cluster.script.try_shell(asked, "timeout 60 kontena-master doctor").await?;
+    let mut lines = said.lines();
+    let found = lines
+        .any(|line| (line.starts_with("PROBLEM") || line.starts_with("warning")) && line.contains(word))
+        && lines.next().is_some_and(|remedy| remedy.contains("->"));
+    if !found {
+        eprintln!("  doctor on host {asked} does not name it ({word}):\n{said}");
+    }
+    Ok(found)
+}
+
+/// All packets to the database vanish, but for those of the host's own database member. (A rule for the daemon's
+/// packets would let those pass that the kernel sends again after the daemon closed the connection.)
+const CUT_DATABASE: &str = "nft add table inet lab; nft 'add chain inet lab out { type filter hook output priority 0; }'; \
+     nft add rule inet lab out meta skuid mongodb accept; nft add rule inet lab out tcp dport 27017 drop";
+const HEAL_DATABASE: &str = "nft delete table inet lab";
+
+/// Stops the threads of this name for twice the time of the watchdog; `at` is when they stand still.
+async fn hang(script: &Script, process: u32, name: &str, at: &mut Duration) -> Result<Broken> {
+    let seconds = (WATCHDOG * 2).as_secs_f64().to_string();
+    let mut hang = Command::new(script.beside("hang.py"))
+        .args([process.to_string(), seconds, name.to_owned()])
+        .stdout(Stdio::piped())
+        .kill_on_drop(true)
+        .spawn()
+        .context("cannot run tests/hosts/hang.py (python3)")?;
+    let mut line = String::new();
+    let output = hang.stdout.as_mut().context("no output")?;
+    BufReader::new(output).read_line(&mut line).await?;
+    if line.trim().parse::<u32>().is_ok_and(|count| count > 0) {
+        *at = clock::now();
+        return Ok(Broken::Hung(hang));
+    }
+    bail!("no thread was stopped")
+}
