@@ -305,7 +305,6 @@ impl Master {
             Observer::new(id, &feed, &leadership, &picture, &statuses, main.leader_history());
         tasks.spawn(observer.run(cancel.clone()));
 
-        let resources = Resources::over(&main, &settings, serving.clone(), tasks);
         let api = Api::from(Works {
             deployer,
             id,
@@ -324,7 +323,7 @@ impl Master {
             feed,
             lease_sight,
             agents,
-            resources: resources.start(cancel),
+            resources: Resources::over(&main, &settings, serving.clone(), tasks).start(cancel),
             acme,
         });
         tasks.spawn(Cloud::new(&api, &main, &streams, writer).run(cancel.clone()));
