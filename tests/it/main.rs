@@ -14,7 +14,6 @@ mod outage;
 mod overview;
 mod process;
 mod provision;
-mod scarcity;
 mod secured;
 mod stop_points;
 mod store;

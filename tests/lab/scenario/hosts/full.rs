@@ -2,8 +2,7 @@
 
 use std::time::Duration;
 
-use anyhow::{Context, Result, bail};
-use rustix::process::{Pid, Resource, Rlimit, prlimit};
+use anyhow::{Result, bail};
 use tokio::time::{Instant, sleep};
 
 use crate::hosts::{COUNT, Cluster, Script};
@@ -12,38 +11,24 @@ use crate::hosts::{COUNT, Cluster, Script};
 const STUMBLES_WITHIN: Duration = Duration::from_secs(100);
 const PATIENCE: Duration = Duration::from_secs(90);
 
-/// A process that gets no more file descriptors. It gets as many as before when this is dropped.
-pub(super) struct Descriptors {
-    process: Pid,
-    before: Rlimit,
+/// Lets the main process of a unit keep the file descriptors that it has, and get no more. Its own user may do that,
+/// whatever root may here.
+pub(super) async fn exhaust(script: &Script, host: usize, unit: &str) -> Result<()> {
+    limit(script, host, unit, "$(ls /proc/$p/fd | wc -l)").await
 }
 
-impl Descriptors {
-    /// Lets a process keep those that it has.
-    pub(super) fn exhaust(process: u32) -> Result<Self> {
-        let open = std::fs::read_dir(format!("/proc/{process}/fd"))?.count();
-        let process = Pid::from_raw(i32::try_from(process)?).context("no process")?;
-        let open = u64::try_from(open)?;
-        // The hard limit stays, whatever it is: it is read from the process first.
-        let maximum = hard_limit(process)?;
-        let before = prlimit(Some(process), Resource::Nofile, Rlimit { current: Some(open), maximum })?;
-        Ok(Self { process, before })
-    }
+/// Lets it have as many as its unit says.
+pub(super) async fn restore(script: &Script, host: usize, unit: &str) -> Result<()> {
+    limit(script, host, unit, "$most").await
 }
 
-/// As `/proc` tells it; none without a limit.
-fn hard_limit(process: Pid) -> Result<Option<u64>> {
-    let limits = std::fs::read_to_string(format!("/proc/{}/limits", process.as_raw_nonzero()))?;
-    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"));
-    let hard = line.and_then(|line| line.split_whitespace().nth(1)).context("no limit")?;
-    Ok(hard.parse().ok())
-}
-
-impl Drop for Descriptors {
-    fn drop(&mut self) {
-        // It may have ended.
-        let _restored = prlimit(Some(self.process), Resource::Nofile, self.before);
-    }
+async fn limit(script: &Script, host: usize, unit: &str, soft: &str) -> Result<()> {
+    let line = format!(
+        "p=$(systemctl show -P MainPID {unit}); most=$(systemctl show -P LimitNOFILE {unit}); \
+         setpriv --reuid $(ps -o uid= -p $p) --regid $(ps -o gid= -p $p) --clear-groups \
+         prlimit --pid $p --nofile={soft}:$most"
+    );
+    script.shell(host, &line).await.map(drop)
 }
 
 /// Leaves no room where a master's host keeps its journal and what its daemons leave for each other.

@@ -11,7 +11,7 @@ use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep};
 
 use super::fault::{Fault, Named, WATCHDOG, Way, Whom, bound, named};
-use super::full::{self, Descriptors};
+use super::full;
 use super::row::Round;
 use crate::clock;
 use crate::hosts::{COUNT, Cluster, Script, Town, UNIT};
@@ -35,7 +35,7 @@ enum Broken {
     Nft(usize),
     Frozen(usize),
     Hung(Child),
-    Descriptors(Descriptors),
+    Descriptors(usize, &'static str),
     Disk(usize),
     MemberDisk(usize),
 }
@@ -236,10 +236,13 @@ async fn strike(
             Broken::Frozen(host)
         }
         (Whom::Primary, Way::FilesFull) => {
-            let member = cluster.main_process(host, "mongod").await?;
-            Broken::Descriptors(Descriptors::exhaust(member)?)
+            full::exhaust(&script, host, "mongod").await?;
+            Broken::Descriptors(host, "mongod")
         }
-        (_, Way::FilesFull) => Broken::Descriptors(Descriptors::exhaust(process)?),
+        (_, Way::FilesFull) => {
+            full::exhaust(&script, host, UNIT).await?;
+            Broken::Descriptors(host, UNIT)
+        }
         (Whom::Primary, Way::DiskFull) => {
             full::fill_member(&script, host).await?;
             Broken::MemberDisk(host)
@@ -278,7 +281,7 @@ async fn heal(cluster: &Cluster, broken: Broken, at: Duration) -> Result<()> {
             script.run(&["thaw", &host.to_string()]).await.map(drop)?;
         }
         Broken::Hung(mut hang) => drop(hang.wait().await?),
-        Broken::Descriptors(descriptors) => drop(descriptors),
+        Broken::Descriptors(host, unit) => full::restore(script, host, unit).await?,
         Broken::Disk(host) => full::empty_host(script, host).await?,
         Broken::MemberDisk(host) => full::empty_member(script, host).await?,
     }
