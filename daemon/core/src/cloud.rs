@@ -13,7 +13,7 @@ use url::Url;
 
 use crate::access::{Actor, Role};
 use crate::id::Id;
-use crate::login::Provider;
+use crate::login::{Provider, says_true};
 
 pub use master_info::MasterInfo;
 
@@ -81,14 +81,6 @@ impl Target {
             return Err(Off::BadAddress);
         }
         Ok(Self { url, client_id: provider.client_id, client_secret: provider.client_secret })
-    }
-}
-
-fn says_true(values: &BTreeMap<String, Value>, key: &str) -> bool {
-    match values.get(key) {
-        Some(Value::Bool(flag)) => *flag,
-        Some(Value::String(text)) => text == "true",
-        _ => false,
     }
 }
 

@@ -8,6 +8,7 @@ use std::fmt;
 use serde_json::{Map, Value};
 use url::{Host, Url};
 
+pub(crate) use provider::says_true;
 pub use provider::{ClientAuthentication, Identity, Provider, TokenRequest};
 
 /// The host-less address of the page that shows a code to people.

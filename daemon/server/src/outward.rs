@@ -2,9 +2,9 @@
 
 use std::time::Duration;
 
-use reqwest::header::ACCEPT;
+use reqwest::header::{ACCEPT, CONTENT_TYPE};
 use reqwest::redirect::Policy;
-use reqwest::{Client, RequestBuilder};
+use reqwest::{Client, RequestBuilder, Response};
 use thiserror::Error;
 
 /// For one request.
@@ -36,18 +36,32 @@ pub(crate) fn client(ignore_invalid_ssl: bool) -> Result<Client, Unanswered> {
     Ok(builder.tls_danger_accept_invalid_certs(ignore_invalid_ssl).build()?)
 }
 
+/// The request with these fields, as browsers send them.
+pub(crate) fn form<'a>(
+    request: RequestBuilder,
+    fields: impl IntoIterator<Item = (&'static str, &'a str)>,
+) -> RequestBuilder {
+    let form = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(fields).finish();
+    request.header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(form)
+}
+
 /// The body of an answer that says it is one.
 pub(crate) async fn answer(request: RequestBuilder) -> Result<Vec<u8>, Unanswered> {
     let mut response = request.header(ACCEPT, "application/json").send().await?;
     if !response.status().is_success() {
         return Err(Unanswered::Status(response.status().as_u16()));
     }
+    body(&mut response, ANSWER_MAX).await?.ok_or(Unanswered::TooLarge)
+}
+
+/// What an answer holds; nothing, if that is more than `most` bytes.
+pub(crate) async fn body(response: &mut Response, most: usize) -> reqwest::Result<Option<Vec<u8>>> {
     let mut body = Vec::new();
     while let Some(chunk) = response.chunk().await? {
-        if body.len() + chunk.len() > ANSWER_MAX {
-            return Err(Unanswered::TooLarge);
+        if body.len() + chunk.len() > most {
+            return Ok(None);
         }
         body.extend_from_slice(&chunk);
     }
-    Ok(body)
+    Ok(Some(body))
 }

@@ -92,7 +92,9 @@ pub fn of_descriptors(process: &str) -> Option<Shortage> {
     })
 }
 
-fn soft_limit(limits: &str) -> Option<u64> {
+/// How many file descriptors a process may have, by what `/proc/PID/limits` says.
+#[must_use]
+pub fn soft_limit(limits: &str) -> Option<u64> {
     let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
     line.split_whitespace().next()?.parse().ok()
 }
@@ -135,7 +137,8 @@ async fn watch(store: Store, found: watch::Sender<Vec<String>>, cancel: Cancella
             }
         }
         let looked = tokio::task::spawn_blocking(|| of_room().into_iter().chain(of_descriptors("self")));
-        let Ok(short) = looked.await else { continue };
+        // The program ends.
+        let Ok(short) = looked.await else { return };
         let now: Vec<String> = short.map(|short| short.to_string()).chain(members.clone()).collect();
         found.send_if_modified(|told| {
             let changed = *told != now;

@@ -72,8 +72,7 @@ fn files(process: &str) -> Option<Finding> {
         return Some(Finding::problem(CHECK, what, remedy));
     }
     let limits = std::fs::read_to_string(format!("/proc/{process}/limits")).ok()?;
-    let line = limits.lines().find_map(|line| line.strip_prefix("Max open files"))?;
-    let limit: u64 = line.split_whitespace().next()?.parse().ok()?;
+    let limit = scarcity::soft_limit(&limits)?;
     Some(if limit >= FILES_MIN {
         Finding::good(CHECK, format!("the service may have {limit}"))
     } else {

@@ -17,7 +17,7 @@ use super::cluster::{Cluster, address};
 use super::setup::administrator;
 use super::{COUNT, DATABASE};
 use crate::administrators::{Clients, GRIDS, Pace, Secrets};
-use crate::balancer::{Callers, Calls, Failure, Kind, Proxy};
+use crate::balancer::{self, Callers, Calls, Failure, Kind, Proxy};
 use crate::offline::Offline;
 
 /// For one call. Longer than any time without a leader that is allowed, but for the database's own elections.
@@ -46,12 +46,7 @@ impl Town {
     /// Settles before three masters that are well.
     pub(crate) async fn settle(cluster: &Cluster) -> Result<Self> {
         let authority = Authority::new()?;
-        let certificate = reqwest::Certificate::from_pem(authority.pem().as_bytes())?;
-        let http = kontena_testkit::http::client()
-            .timeout(WITHIN)
-            .pool_max_idle_per_host(0)
-            .tls_certs_only([certificate])
-            .build()?;
+        let http = balancer::client(&authority, WITHIN)?;
         let masters: Vec<String> = (1..=COUNT).map(address).collect();
         let proxy = Proxy::start(Kind::Haproxy, &masters, &authority, &http).await?;
         let token = cluster.script.shell(1, "kontena-master token create --admin").await?.trim().to_owned();

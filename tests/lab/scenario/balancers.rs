@@ -14,7 +14,7 @@ use reqwest::{Client, Method, StatusCode};
 use serde_json::json;
 use tokio::time::{Instant, sleep};
 
-use crate::balancer::{Callers, Calls, Failure, Kind, Proxy};
+use crate::balancer::{self, Callers, Calls, Failure, Kind, Proxy};
 use crate::grids::Grids;
 use crate::login::{CODE, login};
 use crate::report::Report;
@@ -62,12 +62,7 @@ pub(crate) async fn run(arguments: Balancers) -> Result<Report> {
     let mut rig = Rig::start(&plan).await?;
     rig.pause_polls();
     let authority = Authority::new()?;
-    let certificate = reqwest::Certificate::from_pem(authority.pem().as_bytes())?;
-    let http = kontena_testkit::http::client()
-        .timeout(PATIENCE)
-        .pool_max_idle_per_host(0)
-        .tls_certs_only([certificate])
-        .build()?;
+    let http = balancer::client(&authority, PATIENCE)?;
     let master = rig.places.first().context("no masters")?.master.url();
     let token = login(&http, &master).await?;
     let grids = Grids::open(&rig.set, DATABASE).await?.create(agents).await?;

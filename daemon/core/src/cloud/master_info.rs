@@ -6,8 +6,7 @@ use std::fmt;
 use serde_json::{Value, json};
 use url::Url;
 
-use super::says_true;
-use crate::login::Provider;
+use crate::login::{Provider, says_true};
 
 /// What stands behind the address of the cloud's API.
 const PATH: &str = "/master";

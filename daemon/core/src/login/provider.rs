@@ -71,6 +71,15 @@ impl fmt::Debug for Provider {
     }
 }
 
+/// Whether a key of the configuration is on: clients write `true` as text, or as such.
+pub(crate) fn says_true(values: &BTreeMap<String, Value>, key: &str) -> bool {
+    match values.get(key) {
+        Some(Value::Bool(flag)) => *flag,
+        Some(Value::String(text)) => text == "true",
+        _ => false,
+    }
+}
+
 /// A user as the provider knows it.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Identity {
@@ -91,11 +100,7 @@ impl Provider {
             Value::Number(number) => Some(number.to_string()),
             _ => None,
         };
-        let flag = |key: &str| match values.get(key) {
-            Some(Value::Bool(flag)) => *flag,
-            Some(Value::String(text)) => text == "true",
-            _ => false,
-        };
+        let flag = |key: &str| says_true(values, key);
         let endpoint =
             |key: &str| Url::parse(&text(key)?).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
         let json = text("oauth2.token_post_content_type").is_none_or(|kind| kind.contains("json"));

@@ -7,10 +7,12 @@ use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use axum::http;
-use bytes::{Bytes, BytesMut};
+use bytes::Bytes;
 use instant_acme::{BodyWrapper, BytesResponse, Error, HttpClient};
 use reqwest::redirect::Policy;
 use reqwest::{Certificate, Client};
+
+use crate::outward;
 
 /// For one request. The original waits 5 s to connect and 5 s to read.
 const WITHIN: Duration = Duration::from_secs(10);
@@ -56,14 +58,9 @@ impl HttpClient for Transport {
             let mut head = http::Response::new(());
             *head.status_mut() = answer.status();
             *head.headers_mut() = answer.headers().clone();
-            let mut body = BytesMut::new();
-            while let Some(chunk) = answer.chunk().await.map_err(|error| other(&error))? {
-                if body.len() + chunk.len() > ANSWER_MAX {
-                    return Err(Error::Other("the answer is too large".into()));
-                }
-                body.extend_from_slice(&chunk);
-            }
-            Ok(BytesResponse { parts: head.into_parts().0, body: Box::new(body.freeze()) })
+            let body = outward::body(&mut answer, ANSWER_MAX).await.map_err(|error| other(&error))?;
+            let body = body.ok_or_else(|| Error::Other("the answer is too large".into()))?;
+            Ok(BytesResponse { parts: head.into_parts().0, body: Box::new(Bytes::from(body)) })
         })
     }
 }

@@ -4,7 +4,6 @@
 use std::convert::Infallible;
 
 use kontena_core::cloud::MasterInfo;
-use reqwest::header::CONTENT_TYPE;
 use serde_json::Value;
 use thiserror::Error;
 use tokio::time::{sleep, timeout};
@@ -52,11 +51,7 @@ pub(super) async fn keep_told(reign: &Reign<'_>) -> Infallible {
 
 async fn tell(info: &MasterInfo) -> Result<(), Untold> {
     let http = outward::client(info.ignore_invalid_ssl)?;
-    let form = url::form_urlencoded::Serializer::new(String::new()).extend_pairs(info.token_form()).finish();
-    let asked = http
-        .post(info.token_endpoint.clone())
-        .header(CONTENT_TYPE, "application/x-www-form-urlencoded")
-        .body(form);
+    let asked = outward::form(http.post(info.token_endpoint.clone()), info.token_form());
     let answer = outward::answer(asked).await.map_err(Untold::NoToken)?;
     let answer: Value = serde_json::from_slice(&answer).unwrap_or_default();
     let token = answer.get("access_token").and_then(Value::as_str).ok_or(Untold::EmptyToken)?;

@@ -2,7 +2,6 @@
 
 use kontena_core::login::{ClientAuthentication, Identity, Provider, TokenRequest};
 use reqwest::Client;
-use reqwest::header::CONTENT_TYPE;
 use serde_json::{Map, Value};
 use thiserror::Error;
 
@@ -35,10 +34,6 @@ pub(super) async fn identify(provider: &Provider, code: &str) -> Result<Identity
 
 async fn token(http: &Client, provider: &Provider, code: &str) -> Result<String, ProviderError> {
     let parameters = provider.token_parameters(code);
-    let form = || {
-        let pairs = parameters.iter().map(|(name, value)| (*name, value.as_ref()));
-        url::form_urlencoded::Serializer::new(String::new()).extend_pairs(pairs).finish()
-    };
     let mut endpoint = provider.token_endpoint.clone();
     let request = match provider.token_request {
         TokenRequest::Query => {
@@ -53,7 +48,8 @@ async fn token(http: &Client, provider: &Provider, code: &str) -> Result<String,
             http.post(endpoint).json(&body)
         }
         TokenRequest::Form => {
-            http.post(endpoint).header(CONTENT_TYPE, "application/x-www-form-urlencoded").body(form())
+            let fields = parameters.iter().map(|(name, value)| (*name, value.as_ref()));
+            outward::form(http.post(endpoint), fields)
         }
     };
     let request = match provider.code_authentication {
