@@ -13,8 +13,9 @@ use mongodb::options::{ReadConcern, TransactionOptions, WriteConcern};
 
 use crate::store::{Outside, Party, fence, fresh};
 
-/// A raise must be done by then, whatever a dead leader left behind.
-const RAISE_LIMIT: Duration = Duration::from_millis(500);
+/// A raise must be done by then, whatever a dead leader left behind: it would stay for the server's transaction lifetime
+/// of 60 s.
+const RAISE_LIMIT: Duration = Duration::from_secs(2);
 
 fn probe(term: Term, batch: u64) -> Batch {
     let rows = (1..=3).map(|part| ProbeRow { term, batch, part }.insert());

@@ -2,14 +2,19 @@
 //! of the authority. The original's keys are RSA, and belong to a protocol that has ended: they stay as they are, and
 //! the new key, on the curve P-256, gets a secret of its own beside them.
 
-use instant_acme::{Account, Key};
+use instant_acme::{Account, Error, Key};
 use kontena_core::acme::{Fault, pkcs8};
 use kontena_core::id::Id;
 use kontena_core::vault::Vault;
 use kontena_store::Failure;
 use rcgen::KeyPair;
 
+use super::trouble::is_bad_nonce;
 use super::{Acme, Trouble};
+
+/// How often an account is asked for whose authority takes no nonce. The library has tried each three times by then; a
+/// user who waits is not to be troubled with what only has to be said again.
+const NONCE_TRIES: u32 = 5;
 
 /// Where keys are kept: the original's secret, and the one beside it.
 const KEYS: [&str; 2] = ["LE_PRIVATE_KEY", "ACME_PRIVATE_KEY"];
@@ -79,8 +84,20 @@ impl Acme {
     }
 
     async fn sign_up(&self, grid: Id, key: StoredKey, email: &str) -> Result<(), Trouble> {
-        let (account, _) = self.builder().create_from_key(pair(&key)?, self.directory.clone()).await?;
-        account.update_contacts(&[&format!("mailto:{email}")]).await?;
+        let contact = format!("mailto:{email}");
+        let mut tries = 1;
+        let account = loop {
+            let pair = pair(&key)?;
+            let signed_up = async {
+                let (account, _) = self.builder().create_from_key(pair, self.directory.clone()).await?;
+                account.update_contacts(&[&contact]).await?;
+                Ok::<Account, Error>(account)
+            };
+            match signed_up.await {
+                Err(error) if is_bad_nonce(&error) && tries < NONCE_TRIES => tries += 1,
+                outcome => break outcome?,
+            }
+        };
         self.remember(grid, key.stored, &account);
         Ok(())
     }

@@ -50,11 +50,19 @@ pub(super) fn words(problem: &Problem) -> String {
     }
 }
 
-fn of(problem: &Problem) -> Trouble {
+/// Whether it only has to be said again.
+pub(super) fn is_bad_nonce(error: &Error) -> bool {
+    matches!(error, Error::Api(problem) if kind(problem) == "badNonce")
+}
+
+fn kind(problem: &Problem) -> &str {
     let kind = problem.r#type.as_deref().unwrap_or_default();
-    let kind = kind.strip_prefix("urn:ietf:params:acme:error:").unwrap_or(kind);
+    kind.strip_prefix("urn:ietf:params:acme:error:").unwrap_or(kind)
+}
+
+fn of(problem: &Problem) -> Trouble {
     let words = words(problem);
-    match (kind, problem.status) {
+    match (kind(problem), problem.status) {
         ("accountDoesNotExist", _) => Trouble::Final(Fault::unregistered()),
         // An order that has gone on meanwhile is looked at again.
         ("badNonce" | "serverInternal" | "orderNotReady", _) | (_, Some(500..)) => Trouble::Passing(words),
