@@ -90,7 +90,7 @@ async fn a_release_frees_the_lease_and_is_seen_at_once() -> Result<()> {
     let released_at = Instant::now();
     assert_eq!(one.release(term).await, Answer::Applied);
     tokio::time::timeout(LIMIT, watch.lease_changed()).await?;
-    assert!(released_at.elapsed() < Duration::from_secs(1), "hinted after {:?}", released_at.elapsed());
+    assert!(released_at.elapsed() < Duration::from_secs(3), "hinted after {:?}", released_at.elapsed());
     let freed = two.look().await.expect("freed");
     assert_eq!((freed.holder, freed.version.term), (None, term));
     assert_ne!(freed.version, held, "the sequence number moves, so that every watcher notices");

@@ -5,10 +5,12 @@ use std::time::{Duration, Instant};
 use anyhow::Result;
 use kontena_testkit::master::{Master, Settings};
 use kontena_testkit::mongod::{ReplicaSet, shared};
+use kontena_testkit::relay::Relay;
+use kontena_wire::cluster::MasterState;
 use reqwest::{Method, StatusCode};
 use tokio::time::sleep;
 
-use crate::process::{acting, cluster};
+use crate::process::{acting, cluster, sees};
 
 #[tokio::test]
 async fn a_master_starts_without_a_database_and_says_so() -> Result<()> {
@@ -78,5 +80,29 @@ async fn a_leader_cut_from_the_database_acts_no_longer_than_its_permission() -> 
     sleep(Duration::from_secs(2)).await;
     assert_eq!(first.acting_term().await, None);
     assert_eq!(second.acting_term().await, Some(taken), "the former leader disturbs nobody");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_leader_that_is_far_from_the_database_gives_way_to_one_that_is_near() -> Result<()> {
+    let shared = shared().await?;
+    let (database, relay) = (shared.database(), Relay::start(shared.set(), 45)?);
+    let far = Master::start(Settings::new("far", relay.uri(&database.name))).await?;
+    let (_, term) = acting(&[&far], 1).await?;
+    let near = Master::start(Settings::new("near", &database.uri)).await?;
+    sees(&near, "a standby", |cluster| {
+        cluster.masters.iter().any(|master| master.name == "near" && master.state == MasterState::Standby)
+    })
+    .await?;
+    // So near that the lease is renewed in time.
+    relay.delay(Duration::from_millis(90));
+    acting(&[&near], term + 1).await?;
+    relay.delay(Duration::ZERO);
+    sees(&near, "why", |cluster| {
+        let last = cluster.history.first();
+        last.is_some_and(|reign| reign.reason.as_deref() == Some("resigned"))
+    })
+    .await?;
+    assert!(far.log_tail().contains("the database takes"), "{}", far.log_tail());
     Ok(())
 }

@@ -248,3 +248,30 @@ async fn the_leader_keeps_the_originals_masters_out() -> Result<()> {
     assert!(lock.get_datetime("created_at")? > &mongodb::bson::DateTime::now());
     Ok(())
 }
+
+#[tokio::test]
+async fn what_a_master_runs_short_of_is_told_to_all() -> Result<()> {
+    let database = shared().await?.database();
+    let first = start("first", &database).await?;
+    let second = start("second", &database).await?;
+    let warned = |cluster: &Cluster| {
+        let row = cluster.masters.iter().find(|master| master.name == "second");
+        row.is_some_and(|row| {
+            row.warnings.iter().any(|w| w.contains("open files") && w.contains("LimitNOFILE"))
+        })
+    };
+    sees(&first, "no warning", |cluster| state(cluster, "second").is_some() && !warned(cluster)).await?;
+    let process = second.pid().context("it runs")?.to_string();
+    let files = std::fs::read_dir(format!("/proc/{process}/fd"))?.count().to_string();
+    let limited = |files: &str| -> Result<()> {
+        let limit = format!("--nofile={files}:");
+        let done = std::process::Command::new("prlimit").args(["--pid", &process, &limit]).status()?;
+        anyhow::ensure!(done.success(), "prlimit: {done}");
+        Ok(())
+    };
+    limited(&files)?;
+    sees(&first, "the warning", warned).await?;
+    limited("1024")?;
+    sees(&first, "that it is over", |cluster| !warned(cluster)).await?;
+    Ok(())
+}

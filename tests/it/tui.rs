@@ -107,7 +107,7 @@ async fn the_leader_is_killed_and_the_next_one_appears() -> Result<()> {
     let elected = Instant::now();
     let next = format!("second leads term {} ", term + 1);
     tmux.sees("the next leader", |text| text.contains(&next)).await?;
-    assert!(elected.elapsed() < Duration::from_secs(1), "took {:?}", elected.elapsed());
+    assert!(elected.elapsed() < Duration::from_secs(3), "took {:?}", elected.elapsed());
     tmux.sees("that nobody is left to take over", |text| text.contains("NO SPARE")).await?;
     // It is told as a sequence.
     tmux.press(&["6", "/"])?;

@@ -1,6 +1,7 @@
 //! Judges a run from outside: by the database's own order of events, and by what the masters say of themselves.
 
 use std::collections::HashMap;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -19,6 +20,8 @@ use crate::clock;
 
 /// The longest time without an event after which the stream is opened again.
 const SILENCE_MAX: Duration = Duration::from_millis(500);
+/// The same while packets are slow: to open it takes several round trips, which must not be begun anew all the time.
+const SILENCE_MAX_SLOW: Duration = Duration::from_secs(5);
 /// Before the stream is opened again.
 const REOPEN: Duration = Duration::from_millis(20);
 /// How many rows a probe batch has.
@@ -28,6 +31,7 @@ const PARTS: u64 = 3;
 pub(crate) struct Judge {
     record: Arc<Mutex<Record>>,
     latest: watch::Receiver<Latest>,
+    slow: Arc<AtomicBool>,
     task: JoinHandle<()>,
     client: Client,
 }
@@ -64,8 +68,16 @@ impl Judge {
         let stream = open(&database, None).await.context("cannot watch the database")?;
         let record = Arc::new(Mutex::new(Record::default()));
         let (sender, latest) = watch::channel(Latest::default());
-        let task = tokio::spawn(follow(database, stream, Arc::clone(&record), sender));
-        Ok(Self { record, latest, task, client })
+        let slow = Arc::new(AtomicBool::new(false));
+        let follower =
+            Follower { database, record: Arc::clone(&record), latest: sender, slow: Arc::clone(&slow) };
+        let task = tokio::spawn(follower.follow(stream));
+        Ok(Self { record, latest, slow, task, client })
+    }
+
+    /// Whether the network is slow by intent.
+    pub(crate) fn expect_slow(&self, slow: bool) {
+        self.slow.store(slow, Ordering::Relaxed);
     }
 
     /// The last whole batch.
@@ -139,39 +151,51 @@ async fn open(database: &Database, token: Option<ResumeToken>) -> mongodb::error
     database.watch().pipeline(pipeline).resume_after(token).await
 }
 
-/// Follows the stream over its failures: opened again where it stood, it misses nothing and repeats nothing.
-async fn follow(
+/// What follows the stream.
+struct Follower {
     database: Database,
-    mut stream: Stream,
     record: Arc<Mutex<Record>>,
     latest: watch::Sender<Latest>,
-) {
-    let mut token = stream.resume_token();
-    loop {
-        match tokio::time::timeout(SILENCE_MAX, stream.next()).await {
-            Ok(Some(Ok(event))) => {
-                let at = clock::now();
-                token = Some(event.id.clone());
-                let mut record = record.lock().unwrap_or_else(PoisonError::into_inner);
-                if let Some(whole) = record.take_in(&event, at) {
-                    latest.send_replace(whole);
+    slow: Arc<AtomicBool>,
+}
+
+impl Follower {
+    /// Follows the stream over its failures: opened again where it stood, it misses nothing and repeats nothing.
+    async fn follow(self, mut stream: Stream) {
+        let mut token = stream.resume_token();
+        loop {
+            match tokio::time::timeout(self.silence_max(), stream.next()).await {
+                Ok(Some(Ok(event))) => {
+                    let at = clock::now();
+                    token = Some(event.id.clone());
+                    if let Some(whole) = self.record().take_in(&event, at) {
+                        self.latest.send_replace(whole);
+                    }
+                    continue;
                 }
-                continue;
+                Ok(Some(Err(error))) if !may_be_reopened(&error) => {
+                    self.record().failure = Some(error.to_string());
+                    return;
+                }
+                // The stream may be silent since nothing happens, or since the database cannot go on with it.
+                Ok(_) | Err(_) => {}
             }
-            Ok(Some(Err(error))) if !may_be_reopened(&error) => {
-                record.lock().unwrap_or_else(PoisonError::into_inner).failure = Some(error.to_string());
-                return;
-            }
-            // The stream may be silent since nothing happens, or since the database cannot go on with it.
-            Ok(_) | Err(_) => {}
+            drop(stream);
+            stream = loop {
+                match tokio::time::timeout(self.silence_max(), open(&self.database, token.clone())).await {
+                    Ok(Ok(stream)) => break stream,
+                    Ok(Err(_)) | Err(_) => tokio::time::sleep(REOPEN).await,
+                }
+            };
         }
-        drop(stream);
-        stream = loop {
-            match tokio::time::timeout(SILENCE_MAX, open(&database, token.clone())).await {
-                Ok(Ok(stream)) => break stream,
-                Ok(Err(_)) | Err(_) => tokio::time::sleep(REOPEN).await,
-            }
-        };
+    }
+
+    fn silence_max(&self) -> Duration {
+        if self.slow.load(Ordering::Relaxed) { SILENCE_MAX_SLOW } else { SILENCE_MAX }
+    }
+
+    fn record(&self) -> MutexGuard<'_, Record> {
+        self.record.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

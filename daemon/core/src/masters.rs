@@ -14,6 +14,14 @@ pub const HEARTBEAT_EVERY: Duration = Duration::from_secs(1);
 /// How many intervals a sequence number must stand still until its master counts as lost.
 const INTERVALS_TO_LOSE: u32 = 3;
 
+/// A database that takes so long to acknowledge a leader's heartbeat is far away: what the leader does is a sequence of
+/// calls, and those of one effect have to be made within a second.
+const FAR: Duration = Duration::from_millis(150);
+/// Another master is nearer if the database answers it in such a part of that time.
+const NEARER: u32 = 5;
+/// For so many heartbeats in a row: a slow moment is no distance.
+const FAR_FOR: u32 = 5;
+
 /// What an observer remembers of the heartbeats of all masters.
 #[derive(Clone, Debug, Default)]
 pub struct Roll {
@@ -62,6 +70,30 @@ impl Roll {
     }
 }
 
+/// Whether a leader is so far from the database, and another master so near, that the other one should lead.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Remoteness {
+    looks: u32,
+}
+
+impl Remoteness {
+    /// Takes in how long the database took to acknowledge the last heartbeat of this master, if it leads, and of the
+    /// nearest that would take over. Says that it should give way, and begins anew then.
+    pub fn look(&mut self, leader: Option<Duration>, nearest: Option<Duration>) -> bool {
+        let (Some(own), Some(other)) = (leader, nearest) else {
+            self.looks = 0;
+            return false;
+        };
+        let far = own >= FAR && other * NEARER <= own;
+        self.looks = if far { self.looks + 1 } else { 0 };
+        let gives_way = self.looks >= FAR_FOR;
+        if gives_way {
+            self.looks = 0;
+        }
+        gives_way
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -94,5 +126,24 @@ mod tests {
         roll.read(at(62), [(A, 7)]);
         assert!(!roll.is_lost(at(64), A));
         assert!(roll.is_lost(at(65), A));
+    }
+
+    #[test]
+    fn a_leader_gives_way_to_one_who_is_nearer_and_stays_so() {
+        let ms = |ms| Some(Duration::from_millis(ms));
+        let looks = |own, other, times: u32| {
+            let mut remoteness = Remoteness::default();
+            (0..times).filter(|_| remoteness.look(own, other)).count()
+        };
+        assert_eq!(looks(ms(200), ms(40), FAR_FOR - 1), 0, "a slow moment");
+        assert_eq!(looks(ms(200), ms(40), FAR_FOR * 2), 2);
+        assert_eq!(looks(ms(200), ms(41), 99), 0, "the other one is hardly nearer");
+        assert_eq!(looks(ms(149), ms(1), 99), 0, "it is not far");
+        assert_eq!(looks(ms(900), None, 99) + looks(None, ms(1), 99), 0);
+        let mut remoteness = Remoteness::default();
+        for _ in 0..9 {
+            assert!(!(0..FAR_FOR - 1).any(|_| remoteness.look(ms(200), ms(1))));
+            assert!(!remoteness.look(ms(3), ms(1)), "it was a slow moment");
+        }
     }
 }

@@ -1,16 +1,24 @@
-//! Whether this master stands for election, and whether it leaves a free lease to another: put together from what
-//! the configuration, the database and the administrator say, and told to the election when it changes.
+//! Whether this master stands for election, whether it leaves a free lease to another, and whether it gives a lease up to
+//! who is much nearer to the database: put together from what the configuration, the database and the administrator say,
+//! and told to the election when it changes.
+
+use std::time::Duration;
 
 use kontena_core::clock::Clock;
 use kontena_core::election::{EndReason, HolderId, SitOut};
+use kontena_core::masters::Remoteness;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::SystemClock;
 use crate::election::{Request, Requests};
+use crate::events;
 use crate::fitness::Fitness;
 use crate::heartbeat::Picture;
 use crate::settings::Tunables;
+
+/// How long who gave way for being far from the database does not stand.
+const SIT_OUT: Duration = Duration::from_secs(60);
 
 /// What it depends on.
 pub(crate) struct Candidacy {
@@ -27,6 +35,7 @@ impl Candidacy {
     pub(crate) async fn run(mut self, cancel: CancellationToken) {
         let (mut stands, mut yields) = (false, false);
         let mut timing = self.tunables.borrow_and_update().timing;
+        let (mut remoteness, mut looked_at) = (Remoteness::default(), None);
         loop {
             let tunables = self.tunables.borrow_and_update().clone();
             let draining = *self.draining.borrow_and_update();
@@ -52,6 +61,12 @@ impl Candidacy {
                 self.send(Request::Yield(others));
                 yields = others;
             }
+            // What was acknowledged since the last look only.
+            let refreshed_at = self.picture.borrow().refreshed_at;
+            if looked_at != refreshed_at {
+                looked_at = refreshed_at;
+                self.give_way(&mut remoteness);
+            }
             tokio::select! {
                 () = cancel.cancelled() => return,
                 Ok(()) = self.tunables.changed() => {}
@@ -66,6 +81,27 @@ impl Candidacy {
         let now = SystemClock.now().monotonic;
         let picture = self.picture.borrow_and_update();
         picture.successors(now, self.id).any(|row| row.preferred)
+    }
+
+    fn give_way(&self, remoteness: &mut Remoteness) {
+        let picture = self.picture.borrow();
+        let own =
+            picture.rows.iter().find(|row| row.id == self.id && row.acting).and_then(|row| row.mongo_rtt);
+        let successors = picture.successors(SystemClock.now().monotonic, self.id);
+        let nearest = successors.filter_map(|row| Some((row.mongo_rtt?, &row.name))).min();
+        if !remoteness.look(own, nearest.map(|(rtt, _)| rtt)) {
+            return;
+        }
+        if let (Some(own), Some((other, name))) = (own, nearest) {
+            tracing::warn!(
+                MESSAGE_ID = events::RESIGNED,
+                "this master does not lead, and does not stand for {SIT_OUT:?}, since the database takes {} ms to answer \
+                 it, and {} ms to answer {name}",
+                own.as_millis(),
+                other.as_millis()
+            );
+        }
+        self.send(Request::Renounce { reason: EndReason::Resigned, sit_out: SitOut::For(SIT_OUT) });
     }
 
     fn send(&self, request: Request) {

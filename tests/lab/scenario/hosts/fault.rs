@@ -203,7 +203,9 @@ pub(super) fn bound(
     ended: bool,
     margin: Duration,
 ) -> Duration {
-    let silent = TTL_DEFAULT + margin;
+    // One more renewal of a leader that hears nothing may arrive.
+    let late = if way == Way::CutTo { TTL_DEFAULT / 4 } else { Duration::ZERO };
+    let silent = TTL_DEFAULT + late + margin;
     match (whom, way) {
         (Whom::Leader, Way::Kill) => margin,
         (_, Way::HungLease) => silent.min(WATCHDOG + Duration::from_secs(1)),

@@ -17,16 +17,16 @@ pub(super) async fn exhaust(script: &Script, host: usize, unit: &str) -> Result<
     limit(script, host, unit, "$(ls /proc/$p/fd | wc -l)").await
 }
 
-/// Lets it have as many as its unit says.
+/// Lets it have as many as it may.
 pub(super) async fn restore(script: &Script, host: usize, unit: &str) -> Result<()> {
-    limit(script, host, unit, "$most").await
+    limit(script, host, unit, "$(awk '/open files/ { print $5 }' /proc/$p/limits)").await
 }
 
 async fn limit(script: &Script, host: usize, unit: &str, soft: &str) -> Result<()> {
     let line = format!(
-        "p=$(systemctl show -P MainPID {unit}); most=$(systemctl show -P LimitNOFILE {unit}); \
+        "p=$(systemctl show -P MainPID {unit}); \
          setpriv --reuid $(ps -o uid= -p $p) --regid $(ps -o gid= -p $p) --clear-groups \
-         prlimit --pid $p --nofile={soft}:$most"
+         prlimit --pid $p --nofile={soft}:"
     );
     script.shell(host, &line).await.map(drop)
 }

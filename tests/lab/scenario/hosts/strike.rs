@@ -22,6 +22,9 @@ const PACE: Duration = Duration::from_millis(500);
 const LASTS: Duration = Duration::from_secs(6);
 /// A leader that acted for so long without a pause, on a database that takes writes, goes on.
 const CALM: Duration = Duration::from_secs(1);
+/// The same while packets are slow: a batch is three round trips and the way to a majority.
+const PACE_SLOW: Duration = Duration::from_millis(1500);
+const CALM_SLOW: Duration = Duration::from_secs(5);
 const PATIENCE: Duration = Duration::from_secs(90);
 /// After the fault, before an administrator wants something.
 const ORDERED_AFTER: Duration = Duration::from_millis(300);
@@ -93,6 +96,7 @@ async fn suffer(
     let host = if whom == Whom::Primary { primary } else { leader };
     let other = if whom == Whom::Primary { leader } else { primary };
     let other = if other == host { host % COUNT + 1 } else { other };
+    cluster.judge.expect_slow(way == Way::Delay);
     let (mut at, broken) = strike(cluster, (whom, way), host, other, number).await?;
     let outlived = whom == Whom::Primary || !way.ends_term();
     let (next, leaderless) = if outlived {
@@ -100,7 +104,7 @@ async fn suffer(
             // It took until now that anybody noticed; what came before is ordinary life.
             at = at.max(clock::now().saturating_sub(LASTS));
         }
-        outlive(cluster, term, at).await?
+        outlive(cluster, term, at, way).await?
     } else {
         cluster.leaderless(term, at).await?
     };
@@ -121,6 +125,7 @@ async fn suffer(
     );
     let unnamed = number == 1 && !is_named(cluster, (whom, way), host).await?;
     heal(cluster, broken, at).await?;
+    cluster.judge.expect_slow(false);
     if let Some(wanted) = fault.journal_says() {
         let number = host.to_string();
         let journal =
@@ -146,13 +151,14 @@ async fn suffer(
 
 /// Waits until a leader acts without a pause on a database that takes writes; the term then, and the longest time
 /// without a leader.
-async fn outlive(cluster: &Cluster, term: u64, at: Duration) -> Result<(u64, f64)> {
+async fn outlive(cluster: &Cluster, term: u64, at: Duration, way: Way) -> Result<(u64, f64)> {
     let deadline = Instant::now() + PATIENCE;
+    let (pace, calm_for) = if way == Way::Delay { (PACE_SLOW, CALM_SLOW) } else { (PACE, CALM) };
     loop {
         let now = clock::now();
-        let since = now.saturating_sub(CALM);
-        let calm = cluster.judge.longest_gap(since, now) < PACE
-            && cluster.writable.longest_gap(since, now).is_some_and(|gap| gap.length < PACE);
+        let since = now.saturating_sub(calm_for);
+        let calm = cluster.judge.longest_gap(since, now) < pace
+            && cluster.writable.longest_gap(since, now).is_some_and(|gap| gap.length < pace);
         if now >= at + LASTS && calm {
             break;
         }
