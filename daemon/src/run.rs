@@ -1,7 +1,9 @@
 //! `kontena-master run`: from the configuration to a running master, and back down.
 
+use std::os::unix::net::UnixDatagram;
 use std::path::Path;
 use std::time::Duration;
+use std::{env, io};
 
 use anyhow::bail;
 use kontena_core::election::HolderId;
@@ -112,10 +114,28 @@ impl Stops {
     }
 }
 
-/// If the service manager wants to hear that we live, it does so twice in the time that it waits.
+/// If the service manager wants to hear that we live, it does so twice in the time that it waits. The way to it is open
+/// from the start: a master that has no file descriptors left is alive, and must not be ended for that.
 fn watchdog() -> Option<Watchdog> {
     let every = sd_notify::watchdog_enabled()? / 2;
-    Some(Watchdog { every, feed: Box::new(|| notify(&[NotifyState::Watchdog])) })
+    let way =
+        way_to_manager().inspect_err(|error| tracing::debug!(%error, "each sign of life opens its own way"));
+    let way = way.ok();
+    let feed = move || {
+        let told = way.as_ref().is_some_and(|way| way.send(b"WATCHDOG=1").is_ok());
+        if !told {
+            notify(&[NotifyState::Watchdog]);
+        }
+    };
+    Some(Watchdog { every, feed: Box::new(feed) })
+}
+
+fn way_to_manager() -> io::Result<UnixDatagram> {
+    let path = env::var_os("NOTIFY_SOCKET").ok_or(io::ErrorKind::NotFound)?;
+    let way = UnixDatagram::unbound()?;
+    way.connect(path)?;
+    way.set_nonblocking(true)?;
+    Ok(way)
 }
 
 pub(crate) fn notify(states: &[NotifyState<'_>]) {

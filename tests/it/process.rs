@@ -253,7 +253,14 @@ async fn the_leader_keeps_the_originals_masters_out() -> Result<()> {
 async fn what_a_master_runs_short_of_is_told_to_all() -> Result<()> {
     let database = shared().await?.database();
     let first = start("first", &database).await?;
-    let second = start("second", &database).await?;
+    // As a service manager, which ends who shows no sign of life.
+    let directory = tempfile::tempdir()?;
+    let manager = directory.path().join("notify");
+    let signs = tokio::net::UnixDatagram::bind(&manager)?;
+    let mut settings = Settings::new("second", &database.uri);
+    settings.environment.push(("NOTIFY_SOCKET", manager.display().to_string()));
+    settings.environment.push(("WATCHDOG_USEC", "1000000".to_owned()));
+    let second = Master::start(settings).await?;
     let warned = |cluster: &Cluster| {
         let row = cluster.masters.iter().find(|master| master.name == "second");
         row.is_some_and(|row| {
@@ -262,15 +269,26 @@ async fn what_a_master_runs_short_of_is_told_to_all() -> Result<()> {
     };
     sees(&first, "no warning", |cluster| state(cluster, "second").is_some() && !warned(cluster)).await?;
     let process = second.pid().context("it runs")?.to_string();
-    let files = std::fs::read_dir(format!("/proc/{process}/fd"))?.count().to_string();
     let limited = |files: &str| -> Result<()> {
         let limit = format!("--nofile={files}:");
         let done = std::process::Command::new("prlimit").args(["--pid", &process, &limit]).status()?;
         anyhow::ensure!(done.success(), "prlimit: {done}");
         Ok(())
     };
-    limited(&files)?;
+    // What it has open stays open; it gets nothing more.
+    limited("3")?;
     sees(&first, "the warning", warned).await?;
+    let mut sign = [0; 4096];
+    while signs.try_recv(&mut sign).is_ok() {}
+    let told = async {
+        loop {
+            let length = signs.recv(&mut sign).await?;
+            if sign[..length].starts_with(b"WATCHDOG=1") {
+                return anyhow::Ok(());
+            }
+        }
+    };
+    timeout(PATIENCE, told).await.context("no sign of life")??;
     limited("1024")?;
     sees(&first, "that it is over", |cluster| !warned(cluster)).await?;
     Ok(())

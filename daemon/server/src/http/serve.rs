@@ -103,6 +103,7 @@ pub(crate) async fn serve(door: impl Door, router: Router, serving: Cancellation
             drop::<OwnedSemaphorePermit>(place);
         });
     };
+    let mut refused = 0_u64;
     loop {
         let accepted = tokio::select! {
             () = serving.cancelled() => break,
@@ -113,11 +114,21 @@ pub(crate) async fn serve(door: impl Door, router: Router, serving: Cancellation
             } => accepted,
         };
         match accepted {
-            Ok((connection, place)) => take_in(connection, place),
+            Ok((connection, place)) => {
+                if refused > 0 {
+                    tracing::info!(tries = refused, "connections are taken in again");
+                    refused = 0;
+                }
+                take_in(connection, place);
+            }
             // Who left before it was taken in.
             Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
             Err(error) => {
-                tracing::warn!(%error, "a connection was not taken in");
+                // It is tried again and again, and told once.
+                if refused == 0 {
+                    tracing::warn!("connections are not taken in: {error}");
+                }
+                refused += 1;
                 tokio::time::sleep(RETRY).await;
             }
         }
