@@ -131,7 +131,7 @@ fn set(known: Known<SetFacts>) -> Vec<Finding> {
         let remedy = format!("to have it checked: {}", grant_monitoring());
         return vec![Finding::unknown(CHECK, "this user may not see how the replica set is set up", remedy)];
     };
-    let SetFacts { members, election_timeout, majority_journals } = &set;
+    let SetFacts { members, election_timeout, chains, majority_journals } = &set;
     let mut findings = Vec::new();
     let carrying = members.iter().filter(|member| !member.arbiter).count();
     if members.iter().any(|member| member.arbiter) {
@@ -161,6 +161,13 @@ fn set(known: Known<SetFacts>) -> Vec<Finding> {
             CHECK,
             format!("a lost primary is replaced after {} s, and nobody can write meanwhile", election_timeout.as_secs()),
             "in one data centre, settings.electionTimeoutMillis of 2000 and heartbeatIntervalMillis of 500 do better",
+        ));
+    }
+    if *chains && carrying >= 3 {
+        findings.push(Finding::unknown(
+            CHECK,
+            "members may copy from one another: nobody can write for some 14 s when one is lost that others copy from",
+            "in one data centre, settings.chainingAllowed of false does better (rs.reconfig)",
         ));
     }
     if findings.is_empty() {

@@ -41,6 +41,8 @@ pub struct SetFacts {
     pub members: Vec<MemberFacts>,
     /// `electionTimeoutMillis`.
     pub election_timeout: Duration,
+    /// `chainingAllowed`: whether secondaries copy from one another.
+    pub chains: bool,
     /// Whether a majority acknowledges what is in its journals only.
     pub majority_journals: bool,
 }
@@ -119,6 +121,7 @@ impl Store {
         Ok(Known::Fact(SetFacts {
             members: members.collect(),
             election_timeout: Duration::from_millis(election_timeout),
+            chains: settings.get_bool("chainingAllowed").unwrap_or(true),
             majority_journals: config.get_bool("writeConcernMajorityJournalDefault").unwrap_or(true),
         }))
     }

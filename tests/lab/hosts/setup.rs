@@ -206,13 +206,13 @@ pub(crate) enum Elections {
 }
 
 impl Elections {
-    /// `electionTimeoutMillis` and `heartbeatIntervalMillis`.
-    fn settings(self) -> [(&'static str, i32); 2] {
-        let [timeout, heartbeat] = match self {
-            Self::Tuned => [2000, 500],
-            Self::Default => [10_000, 2000],
+    /// `electionTimeoutMillis`, `heartbeatIntervalMillis` and `chainingAllowed`.
+    fn settings(self) -> Document {
+        let (timeout, heartbeat, chaining) = match self {
+            Self::Tuned => (2000, 500, false),
+            Self::Default => (10_000, 2000, true),
         };
-        [("electionTimeoutMillis", timeout), ("heartbeatIntervalMillis", heartbeat)]
+        doc! { "electionTimeoutMillis": timeout, "heartbeatIntervalMillis": heartbeat, "chainingAllowed": chaining }
     }
 
     /// Makes it so, while the set is well.
@@ -227,15 +227,10 @@ impl Elections {
                 let version = config.get_i32("version")?;
                 config.insert("version", version + 1);
                 let settings = config.get_document_mut("settings")?;
-                if self
-                    .settings()
-                    .iter()
-                    .all(|(name, value)| settings.get_i32(name).is_ok_and(|found| found == *value))
-                {
+                if self.settings().iter().all(|(name, value)| settings.get(name) == Some(value)) {
                     return Ok(());
                 }
-                settings
-                    .extend(self.settings().map(|(name, value)| (name.to_owned(), bson::Bson::from(value))));
+                settings.extend(self.settings());
                 admin.run_command(doc! { "replSetReconfig": config }).await?;
                 Ok(())
             }

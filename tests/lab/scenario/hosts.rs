@@ -25,7 +25,8 @@ use fault::{Fault, Way, Whom};
 use row::{Row, table};
 
 /// The master set's own elections, as this project's documentation proposes them: how the hosts begin.
-const ELECTION: [&str; 2] = ["electionTimeoutMillis=2000", "heartbeatIntervalMillis=500"];
+const ELECTION: [&str; 3] =
+    ["electionTimeoutMillis=2000", "heartbeatIntervalMillis=500", "chainingAllowed=false"];
 
 #[derive(Debug, Args)]
 pub(crate) struct Hosts {
@@ -68,8 +69,7 @@ pub(crate) async fn run(arguments: Hosts, json: bool) -> Result<Option<Report>> 
     script.run(&["up", &COUNT.to_string()]).await?;
     let outcome = async {
         script.run(&["mongo", "up"]).await?;
-        let [timeout, heartbeat] = ELECTION;
-        script.run(&["mongo", "set", timeout, heartbeat]).await?;
+        script.run(&[&["mongo", "set"][..], &ELECTION[..]].concat()).await?;
         go_inside(&script, json).await
     }
     .await;
