@@ -22,6 +22,9 @@ const POLL: Duration = Duration::from_millis(10);
 const LISTENING: &str = "Waiting for connections";
 /// The server's exit code when it cannot have its port.
 const EXIT_NET_ERROR: i32 = 48;
+/// The files of collections that nobody uses are closed after these seconds, not ten minutes: each test has a database of
+/// its own, of some two hundred files, and a server that may open no more ends itself.
+const CLOSE_SOON: &str = "file_manager=(close_idle_time=20,close_scan_interval=5,close_handle_minimum=250)";
 /// How many ports to try.
 const ATTEMPTS: usize = 5;
 
@@ -177,6 +180,7 @@ impl Member {
             ])
             .arg(&self.directory)
             .args(["--nounixsocket", "--oplogSize", "256", "--wiredTigerCacheSizeGB", "0.25"])
+            .args(["--wiredTigerEngineConfigString", CLOSE_SOON])
             .args(["--setParameter", "diagnosticDataCollectionEnabled=false"])
             .args(["--setParameter", "shutdownTimeoutMillisForSignaledShutdown=500"])
             .args(self.security.iter().flat_map(|security| security.arguments()))
