@@ -118,9 +118,8 @@ impl Stops {
 /// from the start: a master that has no file descriptors left is alive, and must not be ended for that.
 fn watchdog() -> Option<Watchdog> {
     let every = sd_notify::watchdog_enabled()? / 2;
-    let way =
-        way_to_manager().inspect_err(|error| tracing::debug!(%error, "each sign of life opens its own way"));
-    let way = way.ok();
+    let untold = |error: &io::Error| tracing::debug!(%error, "each sign of life opens its own way");
+    let way = way_to_manager().inspect_err(untold).ok();
     let feed = move || {
         let told = way.as_ref().is_some_and(|way| way.send(b"WATCHDOG=1").is_ok());
         if !told {

@@ -140,8 +140,12 @@ impl Judge {
     }
 
     fn record(&self) -> MutexGuard<'_, Record> {
-        self.record.lock().unwrap_or_else(PoisonError::into_inner)
+        locked(&self.record)
     }
+}
+
+fn locked(record: &Mutex<Record>) -> MutexGuard<'_, Record> {
+    record.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
 type Stream = ChangeStream<ChangeStreamEvent<Document>>;
@@ -168,13 +172,13 @@ impl Follower {
                 Ok(Some(Ok(event))) => {
                     let at = clock::now();
                     token = Some(event.id.clone());
-                    if let Some(whole) = self.record().take_in(&event, at) {
+                    if let Some(whole) = locked(&self.record).take_in(&event, at) {
                         self.latest.send_replace(whole);
                     }
                     continue;
                 }
                 Ok(Some(Err(error))) if !may_be_reopened(&error) => {
-                    self.record().failure = Some(error.to_string());
+                    locked(&self.record).failure = Some(error.to_string());
                     return;
                 }
                 // The stream may be silent since nothing happens, or since the database cannot go on with it.
@@ -192,10 +196,6 @@ impl Follower {
 
     fn silence_max(&self) -> Duration {
         if self.slow.load(Ordering::Relaxed) { SILENCE_MAX_SLOW } else { SILENCE_MAX }
-    }
-
-    fn record(&self) -> MutexGuard<'_, Record> {
-        self.record.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 

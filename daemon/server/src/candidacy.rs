@@ -2,8 +2,6 @@
 //! who is much nearer to the database: put together from what the configuration, the database and the administrator say,
 //! and told to the election when it changes.
 
-use std::time::Duration;
-
 use kontena_core::clock::Clock;
 use kontena_core::election::{EndReason, HolderId, SitOut};
 use kontena_core::masters::Remoteness;
@@ -11,14 +9,11 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::SystemClock;
-use crate::election::{Request, Requests};
+use crate::election::{RESIGNED_FOR, Request, Requests};
 use crate::events;
 use crate::fitness::Fitness;
 use crate::heartbeat::Picture;
 use crate::settings::Tunables;
-
-/// How long who gave way for being far from the database does not stand.
-const SIT_OUT: Duration = Duration::from_secs(60);
 
 /// What it depends on.
 pub(crate) struct Candidacy {
@@ -95,13 +90,13 @@ impl Candidacy {
         if let (Some(own), Some((other, name))) = (own, nearest) {
             tracing::warn!(
                 MESSAGE_ID = events::RESIGNED,
-                "this master does not lead, and does not stand for {SIT_OUT:?}, since the database takes {} ms to answer \
+                "this master does not lead, and does not stand for {RESIGNED_FOR:?}, since the database takes {} ms to answer \
                  it, and {} ms to answer {name}",
                 own.as_millis(),
                 other.as_millis()
             );
         }
-        self.send(Request::Renounce { reason: EndReason::Resigned, sit_out: SitOut::For(SIT_OUT) });
+        self.send(Request::resign());
     }
 
     fn send(&self, request: Request) {

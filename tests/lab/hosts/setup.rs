@@ -215,6 +215,14 @@ impl Elections {
         doc! { "electionTimeoutMillis": timeout, "heartbeatIntervalMillis": heartbeat, "chainingAllowed": chaining }
     }
 
+    /// Makes it so in a set that has just been made, and wants no password yet.
+    pub(crate) async fn begin(self, script: &Script) -> Result<()> {
+        let settings = self.settings();
+        let pairs: Vec<String> = settings.iter().map(|(name, value)| format!("{name}={value}")).collect();
+        let words = ["mongo", "set"].into_iter().chain(pairs.iter().map(String::as_str));
+        script.run(&words.collect::<Vec<_>>()).await.map(drop)
+    }
+
     /// Makes it so, while the set is well.
     pub(crate) async fn set(self, root_uri: &str) -> Result<()> {
         let client = administrator(root_uri).await?;

@@ -24,10 +24,6 @@ use crate::report::Report;
 use fault::{Fault, Way, Whom};
 use row::{Row, table};
 
-/// The master set's own elections, as this project's documentation proposes them: how the hosts begin.
-const ELECTION: [&str; 3] =
-    ["electionTimeoutMillis=2000", "heartbeatIntervalMillis=500", "chainingAllowed=false"];
-
 #[derive(Debug, Args)]
 pub(crate) struct Hosts {
     /// Where the packages are.
@@ -69,7 +65,7 @@ pub(crate) async fn run(arguments: Hosts, json: bool) -> Result<Option<Report>> 
     script.run(&["up", &COUNT.to_string()]).await?;
     let outcome = async {
         script.run(&["mongo", "up"]).await?;
-        script.run(&[&["mongo", "set"][..], &ELECTION[..]].concat()).await?;
+        Elections::Tuned.begin(&script).await?;
         go_inside(&script, json).await
     }
     .await;
