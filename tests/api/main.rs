@@ -16,5 +16,7 @@ mod routes;
 mod services;
 mod statistics;
 mod streams;
+mod switch_over;
 mod takeover;
+mod way_back;
 mod world;

@@ -15,6 +15,7 @@ use serde_json::json;
 
 use crate::host::{Host, Reports};
 use crate::takeover;
+use crate::way_back;
 use crate::world::{Request, World};
 use story::{Part, Story};
 
@@ -54,6 +55,8 @@ async fn the_recorded_calls_are_answered_as_the_original_answered_them() -> Resu
     for name in ONLINE {
         story.play(&world, name, Part::PLAIN).await?;
     }
+    let written = ["users", "access_tokens", "grids", "host_nodes", "registries", "volumes", "grid_secrets"];
+    way_back::check(&world, &written).await?;
     story.conclude(&[BEFORE.as_slice(), &ONLINE].concat())
 }
 
@@ -152,6 +155,7 @@ async fn the_recorded_calls_of_services_are_answered_as_the_original_answered_th
     let (world, mut story) = begun().await?;
     let _agent = core_1(&world, &story).await?;
     story.play(&world, "09-service", Part::SERVICES).await?;
+    way_back::check(&world, &["grid_services", "grid_service_deploys", "grid_service_instances"]).await?;
     story.conclude(&["09-service"])
 }
 
@@ -160,6 +164,7 @@ async fn the_recorded_calls_of_stacks_are_answered_as_the_original_answered_them
     let (world, mut story) = begun().await?;
     let _agent = core_1(&world, &story).await?;
     story.play(&world, "08-stack", Part::STACKS).await?;
+    way_back::check(&world, &["stacks", "stack_revisions", "stack_deploys", "grid_services"]).await?;
     story.conclude(&["08-stack"])
 }
 

@@ -20,7 +20,7 @@ use serde_json::{Value, json};
 
 use crate::world::{Request, VAULT_IV, VAULT_KEY, World};
 
-const ADMIN: &str = "eda6402ffba41c40b496f9c25dc89d3e871b23c1a140edaeaaa095fd8c66eb5a";
+pub(crate) const ADMIN: &str = "eda6402ffba41c40b496f9c25dc89d3e871b23c1a140edaeaaa095fd8c66eb5a";
 const REFRESH: &str = "3a1ccb4ef9b47bc501d0bfd2a3ad36d0818d19c522a40cfbb9c82ec89047981663ad79e7aff17ed3da542202a9d5261bd3e8a718a54cb07c1686afef41140343";
 
 /// What the original keeps in ring buffers.
@@ -30,8 +30,9 @@ fn fixtures() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("fixtures/database")
 }
 
-/// Puts the recorded documents into a database, with the recorded indexes.
-async fn restore(database: &Database) -> Result<()> {
+/// The recorded documents, by collection.
+pub(crate) fn recorded_documents() -> Result<BTreeMap<String, Vec<Document>>> {
+    let mut all = BTreeMap::new();
     for entry in fs::read_dir(fixtures())? {
         let path = entry?.path();
         if path.extension().is_none_or(|extension| extension != "jsonl") {
@@ -39,12 +40,24 @@ async fn restore(database: &Database) -> Result<()> {
         }
         let name = path.file_stem().and_then(|name| name.to_str()).context("a name")?;
         let rows = fs::read_to_string(&path)?;
-        let rows = rows.lines().map(extended_json::document);
-        if CAPPED.contains(&name) {
-            database.create_collection(name).capped(true).size(1 << 24).await?;
-        }
-        database.collection::<Document>(name).insert_many(rows.collect::<Result<Vec<_>>>()?).await?;
+        all.insert(name.to_owned(), rows.lines().map(extended_json::document).collect::<Result<_>>()?);
     }
+    Ok(all)
+}
+
+/// Puts the recorded documents into a database, with the recorded indexes.
+async fn restore(database: &Database) -> Result<()> {
+    for (name, rows) in recorded_documents()? {
+        if CAPPED.contains(&name.as_str()) {
+            database.create_collection(&name).capped(true).size(1 << 24).await?;
+        }
+        database.collection::<Document>(&name).insert_many(rows).await?;
+    }
+    make_indexes(database).await
+}
+
+/// Makes the recorded indexes, as the original does whenever it starts.
+pub(crate) async fn make_indexes(database: &Database) -> Result<()> {
     let indexes: BTreeMap<String, Vec<Value>> =
         serde_json::from_str(&fs::read_to_string(fixtures().join("indexes.json"))?)?;
     for (collection, indexes) in indexes {
@@ -61,7 +74,8 @@ async fn restore(database: &Database) -> Result<()> {
     Ok(())
 }
 
-async fn dump(database: &Database) -> Result<BTreeMap<String, Vec<Document>>> {
+/// All documents of a database, by collection.
+pub(crate) async fn dump(database: &Database) -> Result<BTreeMap<String, Vec<Document>>> {
     let mut all = BTreeMap::new();
     for name in database.list_collection_names().await? {
         let rows = database.collection::<Document>(&name).find(doc! {}).sort(doc! { "_id": 1 }).await?;
@@ -83,7 +97,7 @@ async fn taken_over(
 
 /// Restores the recorded database as if its services had been deployed just now: otherwise the leader would at once do
 /// what their intervals want.
-async fn restore_deployed(database: &Database) -> Result<()> {
+pub(crate) async fn restore_deployed(database: &Database) -> Result<()> {
     restore(database).await?;
     let later = DateTime::from_millis(DateTime::now().timestamp_millis() + 86_400_000);
     let deployed = doc! { "$set": { "deployed_at": later } };

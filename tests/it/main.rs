@@ -18,4 +18,5 @@ mod secured;
 mod stop_points;
 mod store;
 mod tui;
+mod visible;
 mod writer;

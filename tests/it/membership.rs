@@ -26,6 +26,7 @@ fn row(number: u8) -> MasterRow {
         draining: false,
         drain_asked: false,
         ended: false,
+        lost: false,
         warnings: vec!["$warning".to_owned()],
         seq: 1,
         started_at: 0,

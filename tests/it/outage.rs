@@ -97,6 +97,11 @@ async fn a_leader_that_is_far_from_the_database_gives_way_to_one_that_is_near() 
     // So near that the lease is renewed in time.
     relay.delay(Duration::from_millis(90));
     acting(&[&near], term + 1).await?;
+    sees(&near, "a warning", |cluster| {
+        let far = cluster.masters.iter().find(|master| master.name == "far");
+        far.is_some_and(|far| far.warnings.iter().any(|warning| warning.contains("is slow for it")))
+    })
+    .await?;
     relay.delay(Duration::ZERO);
     sees(&near, "why", |cluster| {
         let last = cluster.history.first();

@@ -13,7 +13,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::store::Outside;
 
-const PATIENCE: Duration = Duration::from_secs(20);
+const PATIENCE: Duration = Duration::from_secs(40);
 const POLL: Duration = Duration::from_millis(20);
 
 pub(crate) async fn start(name: &str, database: &Database) -> Result<Master> {

@@ -41,6 +41,8 @@ pub(crate) struct Plan {
     pub(crate) cloud_hurry: u32,
     /// Variables for the environment of the masters.
     pub(crate) environment: Vec<(&'static str, String)>,
+    /// What the last of the masters runs, if it is of another version.
+    pub(crate) last: Option<PathBuf>,
 }
 
 impl Default for Plan {
@@ -55,6 +57,7 @@ impl Default for Plan {
             balanced: false,
             cloud_hurry: 1,
             environment: Vec::new(),
+            last: None,
         }
     }
 }
@@ -105,6 +108,7 @@ impl Rig {
             settings.drain_grace = plan.drain_grace.unwrap_or(settings.drain_grace);
             settings.trusted_proxies.extend(plan.balanced.then(|| "127.0.0.1".to_owned()));
             settings.cloud_hurry = plan.cloud_hurry;
+            settings.program = plan.last.clone().filter(|_| number == plan.masters);
             settings.probe_every = plan.probe.then_some(Duration::from_millis(5));
             if let Some(ttl) = plan.ttl {
                 settings.configuration = format!("[election]\nlease_ttl = \"{}ms\"\n", ttl.as_millis());

@@ -3,7 +3,7 @@
 //! A database outage makes nobody gone: silence is counted only between the observer's own acknowledged
 //! heartbeats, and anew after any failure of them.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::time::Duration;
 
 use crate::election::HolderId;
@@ -94,6 +94,47 @@ impl Remoteness {
     }
 }
 
+/// Heartbeats that [`Slowness`] remembers.
+const REMEMBERED: usize = 20;
+/// From so many slow ones among them on, an administrator is told.
+const SLOW_FROM: usize = 4;
+
+/// Whether a database keeps being slow to acknowledge a master's heartbeats: it is far away, or packets are lost on the
+/// way. A moment is not worth telling.
+#[derive(Clone, Debug, Default)]
+pub struct Slowness {
+    taken: VecDeque<Duration>,
+}
+
+/// What there is to tell of it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Slow {
+    /// How many heartbeats were slow.
+    pub slow: usize,
+    /// Of how many.
+    pub of: usize,
+    /// What the slowest took.
+    pub slowest: Duration,
+}
+
+impl Slowness {
+    /// Takes in how long the last heartbeat took, whatever came of it.
+    pub fn look(&mut self, took: Duration) {
+        if self.taken.len() == REMEMBERED {
+            self.taken.pop_front();
+        }
+        self.taken.push_back(took);
+    }
+
+    /// What there is to tell, if there is.
+    #[must_use]
+    pub fn told(&self) -> Option<Slow> {
+        let slow = self.taken.iter().filter(|took| **took >= FAR).count();
+        let slowest = self.taken.iter().max().copied().unwrap_or_default();
+        (slow >= SLOW_FROM).then_some(Slow { slow, of: self.taken.len(), slowest })
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -126,6 +167,22 @@ mod tests {
         roll.read(at(62), [(A, 7)]);
         assert!(!roll.is_lost(at(64), A));
         assert!(roll.is_lost(at(65), A));
+    }
+
+    #[test]
+    fn a_database_that_keeps_being_slow_is_told_and_a_moment_is_not() {
+        let told = |taken: &[u64]| {
+            let mut slowness = Slowness::default();
+            for ms in taken {
+                slowness.look(Duration::from_millis(*ms));
+            }
+            slowness.told().map(|told| (told.slow, told.of, told.slowest.as_millis()))
+        };
+        assert_eq!(told(&[900, 900, 900]), None);
+        assert_eq!(told(&[149; 40]), None);
+        assert_eq!(told(&[200, 250, 200, 200]), Some((4, 4, 250)));
+        assert_eq!(told(&[&[3; 30][..], &[3, 210, 3, 3, 200].repeat(4)].concat()), Some((8, 20, 210)));
+        assert_eq!(told(&[&[900; 20][..], &[3; 17]].concat()), None, "it is over");
     }
 
     #[test]

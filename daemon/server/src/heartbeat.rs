@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use kontena_core::clock::Clock;
 use kontena_core::election::{HolderId, Term};
-use kontena_core::masters::{HEARTBEAT_EVERY, Roll};
+use kontena_core::masters::{HEARTBEAT_EVERY, Roll, Slow, Slowness};
 use kontena_store::{CommandCounter, Failure, MasterRow, Masters};
 use kontena_wire::cluster::MasterState;
 use tokio::sync::watch;
@@ -60,7 +60,7 @@ impl Picture {
         } else {
             (row.term.is_some(), row.acting)
         };
-        if row.id != me && self.roll.is_lost(now, row.id) {
+        if row.id != me && (row.lost || self.roll.is_lost(now, row.id)) {
             MasterState::Lost
         } else if row.draining {
             MasterState::Draining
@@ -75,6 +75,15 @@ impl Picture {
         } else {
             MasterState::Ineligible
         }
+    }
+
+    /// Masters that an administrator should see: all but those that ended by themselves, and those that were lost and
+    /// have been started again.
+    pub(crate) fn shown(&self) -> impl Iterator<Item = &MasterRow> {
+        let came_back = |lost: &MasterRow| {
+            self.rows.iter().any(|row| row.name == lost.name && row.started_at > lost.started_at)
+        };
+        self.rows.iter().filter(move |row| !row.ended || (row.lost && !came_back(row)))
     }
 
     /// Masters that would take over from `me`.
@@ -114,10 +123,11 @@ impl Heartbeat {
     pub(crate) async fn run(mut self, cancel: CancellationToken) {
         let mut views = self.leadership.watch();
         let mut draining = self.draining.subscribe();
-        let mut rtt = None;
+        let (mut rtt, mut slowness) = (None, Slowness::default());
         let mut interval = tokio::time::interval(HEARTBEAT_EVERY);
         interval.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         let mut told = self.row(None, false);
+        let mut slow = None;
         loop {
             tokio::select! {
                 () = cancel.cancelled() => break,
@@ -133,12 +143,17 @@ impl Heartbeat {
                 Ok(()) = self.fitness.changed() => {}
             }
             told = self.row(rtt, false);
+            told.warnings.extend(slow.map(in_words));
             let sent_at = SystemClock.now().monotonic;
             let outcome = self.beat(&told).await;
             let now = SystemClock.now();
             if let Ok(after_write) = &outcome {
                 rtt = Some(after_write.acknowledged_at.saturating_sub(sent_at));
             }
+            slowness.look(rtt.filter(|_| outcome.is_ok()).unwrap_or(LIMIT));
+            let now_slow = slowness.told();
+            tell(slow, now_slow);
+            slow = now_slow;
             self.publish(now.monotonic, outcome.map(|beat| beat.rows));
             self.trace.commands(self.counter.count(), now.boottime);
         }
@@ -182,7 +197,8 @@ impl Heartbeat {
         self.picture.send_modify(|picture| match outcome {
             Ok(rows) => {
                 self.heed(&rows);
-                picture.roll.read(now, rows.iter().filter(|row| !row.ended).map(|row| (row.id, row.seq)));
+                let seen = rows.iter().filter(|row| !row.ended || row.lost);
+                picture.roll.read(now, seen.map(|row| (row.id, row.seq)));
                 picture.rows = rows;
                 picture.refreshed_at = Some(now);
                 if let Some(failure) = picture.failure.take() {
@@ -225,11 +241,30 @@ impl Heartbeat {
             draining: *self.draining.borrow(),
             drain_asked: false,
             ended,
+            lost: false,
             warnings: self.short.borrow().clone(),
             seq: 0,
             started_at: 0,
         }
     }
+}
+
+/// Says so in the log when the database begins to be slow, and when it is so no more.
+fn tell(before: Option<Slow>, now: Option<Slow>) {
+    match (before, now) {
+        (None, Some(slow)) => tracing::warn!("{}", in_words(slow)),
+        (Some(_), None) => tracing::info!("the database is not slow any more"),
+        (None, None) | (Some(_), Some(_)) => {}
+    }
+}
+
+fn in_words(slow: Slow) -> String {
+    let Slow { slow, of, slowest } = slow;
+    format!(
+        "the database is slow for it ({slow} of {of} heartbeats, up to {} ms): see the network between its host and the \
+         database (ping, ip -s link), or set election.lease_ttl to a longer time on all masters",
+        slowest.as_millis()
+    )
 }
 
 struct Beat {

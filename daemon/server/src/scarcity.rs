@@ -6,17 +6,15 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
-use kontena_store::{Known, Store};
+use kontena_store::{Failure, Known, Store};
 use rustix::io::Errno;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-/// Between two looks at the host.
+/// Between two looks.
 const EVERY: Duration = Duration::from_secs(10);
-/// At every so many looks the database is asked too.
-const ASKED_EVERY: u32 = 3;
-/// The limit of that question.
+/// For an answer of the database.
 const LIMIT: Duration = Duration::from_secs(3);
 /// Where a master, the journal and the service manager write.
 const DIRECTORIES: [&str; 3] = ["/run", "/var/log/journal", "/var"];
@@ -62,6 +60,21 @@ pub fn of_room() -> Vec<Shortage> {
         }
     }
     found
+}
+
+/// Members of the database that are unwell as the set sees them, if this user may know that, and those that are silent
+/// for this host.
+pub async fn of_members(store: &Store, limit: Duration) -> Result<Vec<Shortage>, Failure> {
+    let (set, silent) = tokio::join!(store.replica_set(limit), store.silent_members(limit));
+    let (set, silent) = (set?, silent?);
+    let unwell: Vec<_> = match &set {
+        Known::Fact(set) => set.unwell().collect(),
+        Known::Denied => Vec::new(),
+    };
+    let silent = silent.iter().filter(|silent| unwell.iter().all(|member| member.host != silent.host));
+    let found = unwell.iter().map(|member| (member.what(), member.remedy()));
+    let found = found.chain(silent.map(|member| (member.what(), member.remedy())));
+    Ok(found.map(|(what, remedy)| Shortage { what, remedy }).collect())
 }
 
 /// File descriptors of a process (its number, or `self`), if hardly any are left. Nothing is known of a process that
@@ -121,25 +134,15 @@ pub(crate) fn watched(
 
 /// Looks until it is told to end, and tells what it found.
 async fn watch(store: Store, found: watch::Sender<Vec<String>>, cancel: CancellationToken) {
-    let mut members = Vec::new();
-    let mut may_ask = true;
-    for turn in 0_u32.. {
-        if may_ask && turn.is_multiple_of(ASKED_EVERY) {
-            match tokio::time::timeout(LIMIT, store.replica_set(LIMIT)).await {
-                Ok(Ok(Known::Fact(set))) => {
-                    let tell = |what: String, remedy| Shortage { what, remedy }.to_string();
-                    members = set.unwell().map(|member| tell(member.what(), member.remedy())).collect();
-                }
-                // It will not be told later either.
-                Ok(Ok(Known::Denied)) => may_ask = false,
-                // That it does not answer is told elsewhere; what was known may be over.
-                Ok(Err(_)) | Err(_) => members.clear(),
-            }
-        }
+    loop {
+        // That it does not answer at all is told elsewhere; what was known may be over.
+        let asked = tokio::time::timeout(LIMIT * 2, of_members(&store, LIMIT)).await;
+        let members = asked.ok().and_then(Result::ok).unwrap_or_default();
         let looked = tokio::task::spawn_blocking(|| of_room().into_iter().chain(of_descriptors("self")));
         // The program ends.
         let Ok(short) = looked.await else { return };
-        let now: Vec<String> = short.map(|short| short.to_string()).chain(members.clone()).collect();
+        let now: Vec<String> =
+            short.map(|short| short.to_string()).chain(members.iter().map(Shortage::to_string)).collect();
         found.send_if_modified(|told| {
             let changed = *told != now;
             if changed {

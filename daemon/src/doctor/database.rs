@@ -1,10 +1,12 @@
 //! Checks of the database, and of what the masters left in it.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use kontena_core::clock::Clock;
 use kontena_core::cloud::Target;
 use kontena_server::clock::{SystemClock, wall_ms};
+use kontena_server::scarcity::{self, Shortage};
 use kontena_store::{CommandCounter, Facts, Failure, Known, MasterRow, Purpose, SetFacts, Store};
 use kontena_wire::cluster::CloudState;
 
@@ -34,6 +36,7 @@ pub(super) async fn examine(config: &Config) -> Vec<Finding> {
     };
     let mut findings = vec![version(&facts)];
     findings.extend(asked("replica set", store.replica_set(LIMIT).await, set));
+    findings.extend(asked("members", scarcity::of_members(&store, LIMIT).await, members));
     findings.push(round_trip(&store, settings.tunables.timing.call_limit).await);
     findings.push(clock(&store).await);
     if let Some(proof) = &settings.vault_proof {
@@ -48,6 +51,10 @@ pub(super) async fn examine(config: &Config) -> Vec<Finding> {
     let original = store.original_lock().last_sign_of_life(LIMIT).await;
     findings.extend(asked("original master", original, |at| original_master(at, wall_ms())));
     let masters = store.masters().all(LIMIT).await;
+    if let Ok(rows) = &masters {
+        let told = told_by_masters(rows, &findings);
+        findings.extend(told);
+    }
     findings.extend(asked("masters", masters, |rows| drift(&rows, &settings.fingerprint, &settings.version)));
     findings.extend(asked("Kontena Cloud", cloud(&store).await, |found| found));
     findings.extend(asked("unique names", store.duplicates(LIMIT).await, duplicates));
@@ -148,7 +155,6 @@ fn set(known: Known<SetFacts>) -> Vec<Finding> {
             "three members survive the loss of one (rs.add)",
         ));
     }
-    findings.extend(set.unwell().map(|member| Finding::warning(CHECK, member.what(), member.remedy())));
     if !*majority_journals {
         findings.push(Finding::warning(
             CHECK,
@@ -171,9 +177,20 @@ fn set(known: Known<SetFacts>) -> Vec<Finding> {
         ));
     }
     if findings.is_empty() {
-        findings.push(Finding::good(CHECK, format!("{carrying} members, all well")));
+        findings.push(Finding::good(
+            CHECK,
+            format!("it is set up well, with {carrying} members that carry data"),
+        ));
     }
     findings
+}
+
+fn members(short: Vec<Shortage>) -> Vec<Finding> {
+    const CHECK: &str = "members";
+    if short.is_empty() {
+        return vec![Finding::good(CHECK, "all of the database's members answer new connections from here")];
+    }
+    short.into_iter().map(|Shortage { what, remedy }| Finding::warning(CHECK, what, remedy)).collect()
 }
 
 async fn round_trip(store: &Store, call_limit: Duration) -> Finding {
@@ -246,10 +263,35 @@ fn original_master(last: Option<i64>, now: i64) -> [Finding; 1] {
     }]
 }
 
+/// What the masters themselves warn of, but for what was found here already.
+fn told_by_masters(rows: &[MasterRow], found: &[Finding]) -> Vec<Finding> {
+    let mut told = BTreeMap::<&str, Vec<&str>>::new();
+    for row in rows.iter().filter(|row| !row.ended) {
+        for warning in &row.warnings {
+            told.entry(warning).or_default().push(&row.name);
+        }
+    }
+    let each = told.into_iter().filter_map(|(warning, names)| {
+        // What is wrong, and behind it what to do.
+        let (what, remedy) = warning.rsplit_once(": ").unwrap_or((warning, "see there"));
+        let is_new = found.iter().all(|finding| finding.found != what);
+        is_new.then(|| Finding::warning("masters", format!("{}: {what}", names.join(", ")), remedy))
+    });
+    each.collect()
+}
+
 fn drift(rows: &[MasterRow], fingerprint: &str, version: &str) -> Vec<Finding> {
     const CHECK: &str = "masters";
     let living: Vec<_> = rows.iter().filter(|row| !row.ended).collect();
     let mut findings = Vec::new();
+    let started_again = |lost: &MasterRow| living.iter().any(|row| row.name == lost.name);
+    for lost in rows.iter().filter(|row| row.lost && !started_again(row)) {
+        findings.push(Finding::warning(
+            CHECK,
+            format!("{} was lost, and has not come back", lost.name),
+            "see that its host runs, and systemctl status kontena-master there",
+        ));
+    }
     for row in &living {
         if row.fingerprint != fingerprint {
             findings.push(Finding::warning(

@@ -11,7 +11,9 @@ use mongodb::bson::doc;
 use mongodb::error::ErrorKind;
 use mongodb::event::EventHandler;
 use mongodb::event::command::CommandEvent;
-use mongodb::options::{Acknowledgment, ClientOptions, ConnectionString, ReadConcern, WriteConcern};
+use mongodb::options::{
+    Acknowledgment, ClientOptions, ConnectionString, ReadConcern, ServerAddress, WriteConcern,
+};
 use mongodb::{Client, Database};
 use secrecy::{ExposeSecret, SecretString};
 use thiserror::Error;
@@ -155,6 +157,8 @@ pub struct Store {
     client: Client,
     database: Database,
     primaries: Primaries,
+    /// The address as it was given, without the user.
+    strange: Arc<ClientOptions>,
 }
 
 impl Store {
@@ -169,6 +173,8 @@ impl Store {
             .await
             .map_err(|error| ConnectionError::Uri(error.to_string()))?;
         let name = options.default_database.clone().ok_or(ConnectionError::NoDatabase)?;
+        let mut strange = options.clone();
+        strange.credential = None;
         options.app_name.get_or_insert_with(|| APP_NAME.to_owned());
         options.command_event_handler = Some(counter.handler());
         let primaries = Primaries::default();
@@ -204,7 +210,7 @@ impl Store {
         let client =
             Client::with_options(options).map_err(|error| ConnectionError::Uri(error.to_string()))?;
         let database = client.database(&name);
-        Ok(Self { client, database, primaries })
+        Ok(Self { client, database, primaries, strange: Arc::new(strange) })
     }
 
     /// The primaries that this client has followed.
@@ -288,10 +294,31 @@ impl Store {
 
     /// Ends the client's connections and background tasks; waits for them at most for `limit`.
     pub async fn close(self, limit: Duration) {
-        let Self { client, database, primaries: _ } = self;
+        let Self { client, database, primaries: _, strange: _ } = self;
         drop(database);
         // What is still open after the limit ends with the process.
         let _ended_in_time = tokio::time::timeout(limit, client.shutdown().immediate(true)).await;
+    }
+
+    /// Whether the address asks for one member alone.
+    pub(crate) fn is_direct(&self) -> bool {
+        self.strange.direct_connection == Some(true)
+    }
+
+    /// A client that asks one member without saying who asks: arbiters know no users.
+    pub(crate) fn stranger(
+        &self,
+        member: ServerAddress,
+        patience: Duration,
+    ) -> Result<Client, mongodb::error::Error> {
+        let mut options = ClientOptions::clone(&self.strange);
+        options.hosts = vec![member];
+        options.direct_connection = Some(true);
+        options.repl_set_name = None;
+        options.min_pool_size = None;
+        options.connect_timeout = Some(patience);
+        options.server_selection_timeout = Some(patience);
+        Client::with_options(options)
     }
 
     pub(crate) fn client(&self) -> &Client {

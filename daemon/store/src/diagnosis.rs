@@ -4,7 +4,9 @@
 use std::time::Duration;
 
 use futures_util::TryStreamExt;
+use futures_util::future::join_all;
 use mongodb::bson::{Bson, DateTime, Document, doc};
+use mongodb::options::ServerAddress;
 
 use crate::client::Store;
 use crate::command::{Failure, find_first, millis};
@@ -84,6 +86,32 @@ impl Unwell<'_> {
     }
 }
 
+/// A member that does not answer new connections of this host. The set may find it well all the same: it is cut off from
+/// this host only, or has no file descriptors left for anybody.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Silent {
+    /// As the set calls it.
+    pub host: String,
+}
+
+impl Silent {
+    /// What is wrong.
+    #[must_use]
+    pub fn what(&self) -> String {
+        format!("the database's member {} does not answer new connections from here", self.host)
+    }
+
+    /// What to do.
+    #[must_use]
+    pub fn remedy(&self) -> String {
+        let host = &self.host;
+        format!(
+            "see that {host} is reached from this host (nc -vz), that mongod runs there, and that it has open files left \
+             (LimitNOFILE=64000 in its unit)"
+        )
+    }
+}
+
 /// Documents that keep a unique index from being made.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Duplicates {
@@ -124,6 +152,31 @@ impl Store {
             chains: settings.get_bool("chainingAllowed").unwrap_or(true),
             majority_journals: config.get_bool("writeConcernMajorityJournalDefault").unwrap_or(true),
         }))
+    }
+
+    /// Members that do not answer a new connection within the limit. Where the address asks for one member alone, the
+    /// others are nobody's business.
+    pub async fn silent_members(&self, limit: Duration) -> Result<Vec<Silent>, Failure> {
+        if self.is_direct() {
+            return Ok(Vec::new());
+        }
+        let hello = self.database().run_command(doc! { "hello": 1, "maxTimeMS": millis(limit) }).await?;
+        let members =
+            ["hosts", "passives", "arbiters"].into_iter().flat_map(|key| hello.get_array(key)).flatten();
+        let asked = members.filter_map(Bson::as_str).map(|member| async move {
+            let silent = Silent { host: member.to_owned() };
+            (!self.answers_anew(member, limit).await).then_some(silent)
+        });
+        Ok(join_all(asked).await.into_iter().flatten().collect())
+    }
+
+    async fn answers_anew(&self, member: &str, limit: Duration) -> bool {
+        let Ok(address) = ServerAddress::parse(member) else { return false };
+        let Ok(client) = self.stranger(address, limit) else { return false };
+        let asked = async { client.database("admin").run_command(doc! { "hello": 1 }).await };
+        let answer = tokio::time::timeout(limit, asked).await;
+        client.shutdown().immediate(true).await;
+        answer.is_ok_and(|answer| answer.is_ok())
     }
 
     /// Milliseconds since 1970 by the database's clock.

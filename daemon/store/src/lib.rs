@@ -86,7 +86,7 @@ pub use deploys::{
     Begin, Claim, DeployBatch, DeployEvent, DeployRow, Deploys, InstanceWrite, OpenDeploy, Progress, Seen,
     Sight, StepRow, VolumePlace,
 };
-pub use diagnosis::{Duplicates, Known, MemberFacts, SetFacts, Unwell};
+pub use diagnosis::{Duplicates, Known, MemberFacts, SetFacts, Silent, Unwell};
 pub use effect::Effect;
 pub use event_logs::{EventFilter, EventLogs, EventRow, NewEvent};
 pub use grid_scene::{Scene, Scenes};

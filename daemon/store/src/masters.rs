@@ -46,6 +46,8 @@ pub struct MasterRow {
     pub drain_asked: bool,
     /// It has stopped, or was found dead.
     pub ended: bool,
+    /// It was found dead: it did not say that it ends. Set through [`Masters::mark_ended`] and [`Masters::end`].
+    pub lost: bool,
     /// What an administrator should know.
     pub warnings: Vec<String>,
     /// Moves with every heartbeat. Set by the database.
@@ -84,6 +86,7 @@ impl Masters {
             draining,
             drain_asked: _,
             ended,
+            lost: _,
             warnings,
             seq: _,
             started_at: _,
@@ -104,6 +107,7 @@ impl Masters {
             "unfit": { "$literal": unfit.clone() },
             "draining": draining,
             "ended": ended,
+            "lost": false,
             "warnings": { "$literal": warnings.clone() },
             "seq": { "$add": [{ "$ifNull": ["$seq", stored(0)] }, stored(1)] },
             "started_at": { "$ifNull": ["$started_at", "$$NOW"] },
@@ -128,10 +132,9 @@ impl Masters {
         Ok(write(&self.database, doc! { "update": MASTERS, "updates": [update] }, limit).await? > 0)
     }
 
-    /// Marks a process as ended on its behalf.
+    /// Marks a process that did not say so itself as ended.
     pub async fn mark_ended(&self, id: HolderId, limit: Duration) -> Result<(), Failure> {
-        let update =
-            doc! { "q": { "_id": id.to_string() }, "u": { "$set": { "ended": true, "acting": false } } };
+        let update = doc! { "q": { "_id": id.to_string(), "ended": false }, "u": found_dead() };
         write(&self.database, doc! { "update": MASTERS, "updates": [update] }, limit).await.map(drop)
     }
 
@@ -139,8 +142,7 @@ impl Masters {
     #[must_use]
     pub fn end(id: HolderId, seq: u64) -> Effect {
         let filter = doc! { "_id": id.to_string(), "seq": stored(seq) };
-        let change = doc! { "$set": { "ended": true, "acting": false } };
-        Effect { collection: MASTERS, statement: Statement::Update { filter, change } }
+        Effect { collection: MASTERS, statement: Statement::Update { filter, change: found_dead() } }
     }
 
     /// Removes the rows of masters that ended and were not seen for `age`, by the database's clock.
@@ -150,6 +152,10 @@ impl Masters {
         let filter = doc! { "ended": true, "$expr": old };
         Effect { collection: MASTERS, statement: Statement::Delete { filter } }
     }
+}
+
+fn found_dead() -> Document {
+    doc! { "$set": { "ended": true, "acting": false, "lost": true } }
 }
 
 fn parse(row: &Document) -> Option<MasterRow> {
@@ -171,6 +177,7 @@ fn parse(row: &Document) -> Option<MasterRow> {
         draining: flag("draining"),
         drain_asked: flag("drain_asked"),
         ended: flag("ended"),
+        lost: flag("lost"),
         warnings: row
             .get_array("warnings")
             .map(|warnings| warnings.iter().filter_map(|w| w.as_str().map(str::to_owned)).collect())

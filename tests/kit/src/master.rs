@@ -47,6 +47,8 @@ pub struct Settings {
     pub environment: Vec<(&'static str, String)>,
     /// The log's level.
     pub log_level: &'static str,
+    /// The program, if it is not the one of this build: another version.
+    pub program: Option<PathBuf>,
 }
 
 impl Settings {
@@ -63,6 +65,7 @@ impl Settings {
             cloud_hurry: 1,
             environment: Vec::new(),
             log_level: "info",
+            program: None,
         }
     }
 }
@@ -88,10 +91,14 @@ impl Master {
 
     /// Writes its configuration.
     pub fn prepare(settings: Settings) -> Result<Self> {
+        let program = match &settings.program {
+            Some(program) => program.clone(),
+            None => program("kontena-master")?,
+        };
         let master = Self {
             settings,
             directory: scratch::directory("master")?,
-            program: program("kontena-master")?,
+            program,
             port: ports::free()?,
             http: http::client().timeout(REQUEST).build()?,
             child: None,

@@ -25,12 +25,17 @@ const DROP_IN: &str = "/etc/systemd/system/kontena-master.service.d/lab.conf";
 pub(crate) struct Packages {
     directory: PathBuf,
     pub(crate) deb: PathBuf,
+    tui: PathBuf,
 }
 
 impl Packages {
     /// Those that were built last.
     pub(crate) fn find(directory: &Path) -> Result<Self> {
-        Ok(Self { directory: directory.to_owned(), deb: package(directory, "kontena-master_", "deb")? })
+        Ok(Self {
+            deb: package(directory, "kontena-master_", "deb")?,
+            tui: package(directory, "kontena-tui_", "deb")?,
+            directory: directory.to_owned(),
+        })
     }
 
     /// The same program as a package of a higher version, as an upgrade brings it.
@@ -111,6 +116,7 @@ fn drop_in() -> String {
 async fn install(script: &Script, packages: &Packages, host: usize) -> Result<()> {
     eprintln!("installing on host {host}");
     push_and_install(script, host, &packages.deb).await?;
+    push_and_install(script, host, &packages.tui).await?;
     let (_, status) = script.try_shell(host, "systemctl status --no-pager kontena-master").await?;
     ensure!(status.contains("kontena-master bootstrap"), "systemctl status gives no hint:\n{status}");
     script.shell(host, "systemctl is-enabled kontena-master.service kontena-master.socket").await?;

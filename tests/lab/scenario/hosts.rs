@@ -100,9 +100,15 @@ async fn drive(arguments: Hosts, script: Script, packages: &Packages) -> Result<
         "elections": elections,
     });
     let mut report = Report::new("hosts", settings);
-    for name in
-        ["false_takeovers", "too_late", "failed_calls", "lost_writes", "stuck_deploys", "unnamed_by_doctor"]
-    {
+    for name in [
+        "false_takeovers",
+        "too_late",
+        "failed_calls",
+        "lost_writes",
+        "stuck_deploys",
+        "unnamed_by_doctor",
+        "unseen_in_tui",
+    ] {
         report.violations(name, 0);
     }
     let wanted = Fault::value_variants().iter().filter(|fault| only.is_empty() || only.contains(fault));
@@ -134,6 +140,7 @@ async fn drive(arguments: Hosts, script: Script, packages: &Packages) -> Result<
             report.violations("lost_writes", round.lost);
             report.violations("stuck_deploys", round.stuck);
             report.violations("unnamed_by_doctor", u64::from(round.unnamed));
+            report.violations("unseen_in_tui", u64::from(round.unseen));
         }
     }
     eprintln!("\n{}", table(&rows));

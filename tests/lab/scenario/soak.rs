@@ -6,6 +6,7 @@ mod plan;
 mod sampler;
 mod verdict;
 
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -45,15 +46,18 @@ pub(crate) struct Soak {
     /// How many agents.
     #[arg(long, default_value_t = 20)]
     agents: usize,
+    /// What the last of the three masters runs: another version of the program, as in the midst of an upgrade.
+    #[arg(long, value_name = "PROGRAM")]
+    beside: Option<PathBuf>,
 }
 
 pub(crate) async fn run(arguments: Soak) -> Result<Report> {
-    let Soak { hours, agents } = arguments;
+    let Soak { hours, agents, beside } = arguments;
     ensure!((0.05..=1000.0).contains(&hours), "--hours must be 0.05 to 1000");
-    let settings = json!({ "hours": hours, "agents": agents, "warm_up_h": warm_up(hours), "masters": 3 });
+    let settings = json!({ "hours": hours, "agents": agents, "warm_up_h": warm_up(hours), "masters": 3, "beside": beside });
     let mut report = Report::new("soak", settings);
     let environment = administrators::environment();
-    let mut rig = Rig::start(&Plan { probe: false, environment, ..Plan::default() }).await?;
+    let mut rig = Rig::start(&Plan { probe: false, environment, last: beside, ..Plan::default() }).await?;
     rig.pause_polls();
     let urls: Vec<String> = rig.places.iter().map(|place| place.master.url()).collect();
     let addresses: Vec<String> = urls.iter().map(|url| url.replace("http://", "")).collect();

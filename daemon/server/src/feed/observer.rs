@@ -110,9 +110,7 @@ impl Observer {
         let now = SystemClock.now().monotonic;
         let picture = self.picture.borrow_and_update().clone();
         let masters = picture
-            .rows
-            .iter()
-            .filter(|row| !row.ended)
+            .shown()
             .map(|row| {
                 let state = picture.state(now, row, self.id, &self.leadership);
                 let mut warnings = row.warnings.clone();

@@ -62,15 +62,16 @@ pub(super) async fn show(State(api): State<Api>) -> Response {
     });
     let term = reign
         .map_or_else(|| api.leadership.view().seen.map_or(0, |lease| lease.version.term.0), |r| r.term.0);
-    let mut rows: Vec<&MasterRow> = picture.rows.iter().filter(|row| !row.ended).collect();
+    let mut rows: Vec<&MasterRow> = picture.shown().collect();
     rows.sort_by_key(|row| (row.started_at, row.id));
+    let connected = rows.iter().filter(|row| !row.ended).map(|row| row.agents).sum();
     Json(Cluster {
         version: api.settings.version.clone(),
         compat_version: api.settings.compat_version.clone(),
         term,
         leader,
         lease: lease(&api),
-        agents: cluster::Agents { connected: rows.iter().map(|row| row.agents).sum(), total },
+        agents: cluster::Agents { connected, total },
         masters: rows.into_iter().map(|row| master(&api, &picture, now, row)).collect(),
         duties: duties(&api),
         history: history.into_iter().map(reign_body).collect(),

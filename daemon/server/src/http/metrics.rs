@@ -22,7 +22,7 @@ pub(super) async fn show(State(api): State<Api>) -> Response {
     let now = SystemClock.now().monotonic;
     let picture = api.picture.borrow().clone();
     let mut masters = BTreeMap::new();
-    for row in picture.rows.iter().filter(|row| !row.ended) {
+    for row in picture.shown() {
         *masters.entry(picture.state(now, row, api.id, &api.leadership).name()).or_default() += 1;
     }
     let own = picture.rows.iter().find(|row| row.id == api.id);

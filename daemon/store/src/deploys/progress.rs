@@ -2,7 +2,7 @@
 
 use kontena_core::deploy::{DeployState, Revision};
 use kontena_core::id::Id;
-use mongodb::bson::{Bson, Document, doc};
+use mongodb::bson::{Bson, DateTime, Document, doc};
 use serde_json::{Map, Value};
 
 use super::{Claim, DEPLOYS, Deploys, StepRow, step_document};
@@ -225,7 +225,7 @@ fn instance_statement(claim: Claim, instance: &InstanceWrite) -> Document {
 fn volume_statement(place: &VolumePlace) -> Document {
     let VolumePlace { volume, name, node } = place;
     let made = doc! {
-        "$setOnInsert": { "_id": fresh(), "volume_id": oid(*volume) },
+        "$setOnInsert": { "_id": fresh(), "volume_id": oid(*volume), "created_at": DateTime::now() },
         "$currentDate": { "updated_at": true },
     };
     doc! { "q": { "name": name, "host_node_id": oid(*node) }, "u": made, "upsert": true }

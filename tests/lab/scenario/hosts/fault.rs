@@ -11,6 +11,9 @@ pub(super) const WATCHDOG: Duration = Duration::from_secs(5);
 /// Per cent of the packets, and milliseconds for each way: another one each round.
 const LOSS: [u32; 4] = [1, 5, 10, 20];
 const DELAY: [u32; 4] = [50, 100, 200, 300];
+/// From when on they are told to administrators.
+const LOSS_TOLD: u32 = 20;
+const DELAY_TOLD: u32 = 100;
 
 /// One row of the table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum, Serialize)]
@@ -170,15 +173,21 @@ pub(super) enum Named {
     Elsewhere(&'static str),
 }
 
-/// What `kontena-master doctor` must say while it lasts.
-pub(super) fn named(whom: Whom, way: Way) -> Option<Named> {
+/// What `kontena-master doctor` must say while it lasts. What is over in a moment, or does hardly any harm, is not named.
+pub(super) fn named(whom: Whom, way: Way, strength: u32) -> Option<Named> {
+    const MEMBER: &str = "the database's member";
     match (whom, way) {
-        (Whom::All, _) => None,
-        (_, Way::Cut | Way::CutFrom | Way::CutTo) => Some(Named::There("database")),
-        (_, Way::PowerLoss) | (Whom::Primary, Way::DiskFull) => Some(Named::Elsewhere("not reachable")),
-        (Whom::Leader, Way::DiskFull) => Some(Named::There("disk")),
-        (Whom::Leader, Way::FilesFull) => Some(Named::There("open files")),
-        _ => None,
+        (Whom::All, _) | (_, Way::Kill | Way::HungLease | Way::HungDuties) => None,
+        (_, Way::Cut | Way::CutFrom | Way::CutTo | Way::CutPeer | Way::CutDatabase) => {
+            Some(Named::There("database"))
+        }
+        (_, Way::PowerLoss | Way::Freeze) | (Whom::Primary, Way::FilesFull | Way::DiskFull) => {
+            Some(Named::Elsewhere(MEMBER))
+        }
+        (_, Way::Loss) => (strength >= LOSS_TOLD).then_some(Named::Elsewhere("database")),
+        (_, Way::Delay) => (strength >= DELAY_TOLD).then_some(Named::Elsewhere("database")),
+        (_, Way::DiskFull) => Some(Named::There("disk")),
+        (_, Way::FilesFull) => Some(Named::There("open files")),
     }
 }
 
@@ -186,6 +195,16 @@ impl Way {
     /// Whether a leader that is hit is sure to lose its term.
     pub(super) fn ends_term(self) -> bool {
         !matches!(self, Self::CutPeer | Self::Loss | Self::Delay | Self::FilesFull | Self::DiskFull)
+    }
+
+    /// Whether it is in this round that somebody looks whether it is told.
+    pub(super) fn is_looked_for(self, round: usize) -> bool {
+        let first = match self {
+            Self::Loss => LOSS.iter().position(|strength| *strength >= LOSS_TOLD),
+            Self::Delay => DELAY.iter().position(|strength| *strength >= DELAY_TOLD),
+            _ => Some(0),
+        };
+        first.is_some_and(|first| round == first + 1)
     }
 
     /// How strong it is in this round: per cent or milliseconds.
@@ -247,6 +266,17 @@ mod tests {
             let of_primary = fault.name().starts_with("primary-");
             assert!(!of_primary || fault.parts().is_some_and(|(whom, _)| whom == Whom::Primary));
         }
+    }
+
+    #[test]
+    fn who_looks_whether_a_fault_is_told_looks_once_and_when_it_is_strong_enough() {
+        for way in [Way::Cut, Way::Loss, Way::Delay] {
+            let rounds: Vec<usize> = (1..=20).filter(|round| way.is_looked_for(*round)).collect();
+            assert!(
+                matches!(rounds.as_slice(), [round] if named(Whom::Leader, way, way.strength(*round)).is_some())
+            );
+        }
+        assert_eq!(named(Whom::Primary, Way::Loss, 1), None);
     }
 
     #[test]

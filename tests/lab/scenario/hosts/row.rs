@@ -25,6 +25,8 @@ pub(super) struct Round {
     pub(super) false_takeovers: u64,
     /// Whether a fault that lasts was not named by `doctor`.
     pub(super) unnamed: bool,
+    /// Whether it did not show in the TUI.
+    pub(super) unseen: bool,
 }
 
 impl Round {

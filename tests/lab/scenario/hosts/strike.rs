@@ -26,6 +26,8 @@ const CALM: Duration = Duration::from_secs(1);
 const PACE_SLOW: Duration = Duration::from_millis(1500);
 const CALM_SLOW: Duration = Duration::from_secs(5);
 const PATIENCE: Duration = Duration::from_secs(90);
+/// Until a fault that lasts is told to administrators.
+const TOLD_WITHIN: Duration = Duration::from_secs(60);
 /// After the fault, before an administrator wants something.
 const ORDERED_AFTER: Duration = Duration::from_millis(300);
 
@@ -123,7 +125,12 @@ async fn suffer(
         stopped.unwrap_or_default().as_millis(),
         allowed.as_millis()
     );
-    let unnamed = number == 1 && !is_named(cluster, (whom, way), host).await?;
+    let told = named(whom, way, way.strength(number)).filter(|_| way.is_looked_for(number));
+    let (mut unnamed, mut unseen) = (false, false);
+    if let Some(told) = told {
+        unnamed = !is_named(cluster, told, host).await?;
+        unseen = !is_shown(cluster, host).await?;
+    }
     heal(cluster, broken, at).await?;
     cluster.judge.expect_slow(false);
     if let Some(wanted) = fault.journal_says() {
@@ -145,6 +152,7 @@ async fn suffer(
         // A fault that ends may cost another term, where the leader itself was slowed by it.
         false_takeovers: if outlived { 0 } else { settled.saturating_sub(next) },
         unnamed,
+        unseen,
         ..Round::default()
     })
 }
@@ -295,21 +303,45 @@ async fn heal(cluster: &Cluster, broken: Broken, at: Duration) -> Result<()> {
 }
 
 /// Whether `kontena-master doctor` names the fault while it lasts, and says what to do.
-async fn is_named(cluster: &Cluster, (whom, way): (Whom, Way), host: usize) -> Result<bool> {
-    let (asked, word) = match named(whom, way) {
-        None => return Ok(true),
-        Some(Named::There(word)) => (host, word),
-        Some(Named::Elsewhere(word)) => (host % COUNT + 1, word),
+async fn is_named(cluster: &Cluster, told: Named, host: usize) -> Result<bool> {
+    let (asked, word) = match told {
+        Named::There(word) => (host, word),
+        Named::Elsewhere(word) => (host % COUNT + 1, word),
     };
-    let (_, said) = cluster.script.try_shell(asked, "timeout 60 kontena-master doctor").await?;
-    let mut lines = said.lines();
-    let found = lines
-        .any(|line| (line.starts_with("PROBLEM") || line.starts_with("warning")) && line.contains(word))
-        && lines.next().is_some_and(|remedy| remedy.contains("->"));
-    if !found {
-        eprintln!("  doctor on host {asked} does not name it ({word}):\n{said}");
+    tells_within(cluster, asked, "timeout 60 kontena-master doctor", |said| {
+        let mut lines = said.lines();
+        lines.any(|line| (line.starts_with("PROBLEM") || line.starts_with("warning")) && line.contains(word))
+            && lines.next().is_some_and(|remedy| remedy.contains("->"))
+    })
+    .await
+}
+
+/// Whether the TUI on another host shows that something is wrong while it lasts.
+async fn is_shown(cluster: &Cluster, host: usize) -> Result<bool> {
+    // "a master is lost", "a master warns".
+    let shows = |said: &str| said.starts_with("a master ");
+    tells_within(cluster, host % COUNT + 1, "timeout 10 kontena-tui --once", shows).await
+}
+
+/// Runs a command on a host until it says what is wanted. That it does not is told.
+async fn tells_within(
+    cluster: &Cluster,
+    host: usize,
+    command: &str,
+    wanted: impl Fn(&str) -> bool,
+) -> Result<bool> {
+    let deadline = Instant::now() + TOLD_WITHIN;
+    loop {
+        let (_, said) = cluster.script.try_shell(host, command).await?;
+        if wanted(&said) {
+            return Ok(true);
+        }
+        if Instant::now() > deadline {
+            eprintln!("  on host {host}, {command} does not tell it:\n{said}");
+            return Ok(false);
+        }
+        sleep(Duration::from_millis(500)).await;
     }
-    Ok(found)
 }
 
 /// All packets to the database vanish, but for those of the host's own database member. (A rule for the daemon's
