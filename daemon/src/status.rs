@@ -84,6 +84,9 @@ fn judge(cluster: &Cluster) -> (u8, String) {
         cluster.masters.len(),
         cluster.agents.connected
     );
+    if let Some(failure) = &cluster.failure {
+        return (2, format!("CRITICAL this master does not reach the database: {failure}"));
+    }
     let Some(leader) = cluster.leader.as_ref().filter(|leader| leader.acting) else {
         return (2, format!("CRITICAL no master leads; {numbers}"));
     };
@@ -121,6 +124,10 @@ fn cluster(client: &AdminClient) -> anyhow::Result<Cluster> {
 fn in_words(cluster: &Cluster) -> String {
     let mut text = String::new();
     // Writing to a string does not fail.
+    if let Some(failure) = &cluster.failure {
+        let _written =
+            writeln!(text, "database this master does not reach it: {failure}; it tells what it last saw");
+    }
     let _written = match &cluster.leader {
         Some(leader) if leader.acting => {
             writeln!(text, "leader   {} acts under term {} since {}", leader.name, leader.term, leader.since)
@@ -194,6 +201,7 @@ mod tests {
             duties: Vec::new(),
             history: Vec::new(),
             cloud: None,
+            failure: None,
         }
     }
 

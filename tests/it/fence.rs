@@ -18,7 +18,7 @@ use crate::store::{Outside, Party, fence, fresh};
 const RAISE_LIMIT: Duration = Duration::from_secs(2);
 
 fn probe(term: Term, batch: u64) -> Batch {
-    let rows = (1..=3).map(|part| ProbeRow { term, batch, part }.insert());
+    let rows = (1..=3).map(|part| ProbeRow { term, batch, part, before: None }.insert());
     Batch { duty: "probe", term, effects: rows.collect() }
 }
 

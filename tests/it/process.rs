@@ -139,7 +139,7 @@ async fn a_crashed_masters_lease_is_given_back_once_it_is_dead() -> Result<()> {
     assert!(String::from_utf8_lossy(&again.stdout).contains("nothing to release"));
     let cluster = sees(&second, "the history", |cluster| cluster.history.len() == 2).await?;
     assert_eq!(cluster.history[0].reason.as_deref(), Some("crashed"));
-    assert_eq!(state(&cluster, "first"), None, "the dead master is marked as ended");
+    assert_eq!(state(&cluster, "first"), Some(MasterState::Lost), "the dead master is not marked as such");
     Ok(())
 }
 

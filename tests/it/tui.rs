@@ -108,7 +108,7 @@ async fn the_leader_is_killed_and_the_next_one_appears() -> Result<()> {
     let next = format!("second leads term {} ", term + 1);
     tmux.sees("the next leader", |text| text.contains(&next)).await?;
     assert!(elected.elapsed() < Duration::from_secs(3), "took {:?}", elected.elapsed());
-    tmux.sees("that nobody is left to take over", |text| text.contains("NO SPARE")).await?;
+    tmux.sees("that it has not come back", |text| text.contains("A MASTER IS LOST")).await?;
     // It is told as a sequence.
     tmux.press(&["6", "/"])?;
     tmux.press(&["-l", "after first crashed"])?;

@@ -11,7 +11,7 @@ use mongodb::bson::doc;
 use crate::store::{Outside, Party, fence, fresh};
 
 fn rows(term: Term, batch: u64, parts: u64) -> Vec<Effect> {
-    (1..=parts).map(|part| ProbeRow { term, batch, part }.insert()).collect()
+    (1..=parts).map(|part| ProbeRow { term, batch, part, before: None }.insert()).collect()
 }
 
 fn batch(duty: &'static str, term: Term, number: u64) -> Batch {

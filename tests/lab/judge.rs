@@ -51,7 +51,7 @@ struct Record {
     fence: u64,
     stale_effects: u64,
     batches: HashMap<(u64, u64), u64>,
-    /// When each batch was seen whole, in that order, with its term.
+    /// When each batch was acknowledged or seen whole, whichever was known to be earlier, in that order, with its term.
     whole: Vec<(Duration, u64)>,
     failure: Option<String>,
 }
@@ -61,8 +61,9 @@ impl Judge {
     pub(crate) async fn start(uri: &str, name: &str) -> Result<Self> {
         let mut options = ClientOptions::parse(uri).await?;
         options.heartbeat_freq = Some(Duration::from_millis(500));
-        options.connect_timeout = Some(Duration::from_millis(500));
-        options.server_selection_timeout = Some(Duration::from_secs(1));
+        // Longer than the slowest network that a scenario makes.
+        options.connect_timeout = Some(Duration::from_secs(2));
+        options.server_selection_timeout = Some(Duration::from_secs(3));
         let client = Client::with_options(options)?;
         let database = client.database(name);
         let stream = open(&database, None).await.context("cannot watch the database")?;
@@ -100,18 +101,18 @@ impl Judge {
         }
     }
 
-    /// When the first whole batch of a term was seen.
+    /// When the first whole batch of a term was there. Known best once its second one was seen.
     pub(crate) fn first_of_term(&self, wanted: u64) -> Option<Duration> {
         self.record().whole.iter().find(|(_, term)| *term == wanted).map(|(at, _)| *at)
     }
 
-    /// When the first whole batch after `moment` was seen.
+    /// When the first whole batch after `moment` was there.
     pub(crate) fn first_after(&self, moment: Duration) -> Option<Duration> {
         let record = self.record();
         record.whole.get(record.whole.partition_point(|(at, _)| *at <= moment)).map(|(at, _)| *at)
     }
 
-    /// The longest time between `from` and `to` in which no batch was seen whole.
+    /// The longest time between `from` and `to` in which no batch became whole.
     pub(crate) fn longest_gap(&self, from: Duration, to: Duration) -> Duration {
         let record = self.record();
         let within = record.whole.iter().map(|(at, _)| *at).filter(|at| (from..=to).contains(at));
@@ -222,6 +223,7 @@ impl Record {
                 let row = event.full_document.as_ref()?;
                 let (term, batch) = (number(row, "term")?, number(row, "batch")?);
                 self.stale_effects += u64::from(term < self.fence);
+                self.date(term, number(row, "before_us"));
                 let rows = self.batches.entry((term, batch)).or_default();
                 *rows += 1;
                 (*rows == PARTS).then(|| {
@@ -230,6 +232,16 @@ impl Record {
                 })
             }
             _ => None,
+        }
+    }
+
+    /// The leader itself knows best when the batch before this one was acknowledged: it may be seen late.
+    fn date(&mut self, term: u64, before_us: Option<u64>) {
+        if let Some(before) = before_us.map(Duration::from_micros)
+            && let Some((at, of)) = self.whole.last_mut()
+            && *of == term
+        {
+            *at = before.min(*at);
         }
     }
 
@@ -243,5 +255,22 @@ fn number(document: &Document, key: &str) -> Option<u64> {
         Bson::Int64(value) => u64::try_from(*value).ok(),
         Bson::Int32(value) => u64::try_from(*value).ok(),
         _ => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_batch_that_is_seen_late_is_dated_by_its_leader() {
+        let ms = Duration::from_millis;
+        let mut record = Record { whole: vec![(ms(100), 3), (ms(900), 4)], ..Record::default() };
+        record.date(5, Some(150_000));
+        record.date(4, None);
+        record.date(4, Some(950_000));
+        assert_eq!(record.whole, [(ms(100), 3), (ms(900), 4)], "of another term, unknown, or known better");
+        record.date(4, Some(500_000));
+        assert_eq!(record.whole[1].0, ms(500));
     }
 }

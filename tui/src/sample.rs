@@ -100,6 +100,7 @@ pub(crate) fn cluster() -> Cluster {
         ],
         history: vec![reign(14, -60_000), reign(13, -600_000)],
         cloud: None,
+        failure: None,
     }
 }
 

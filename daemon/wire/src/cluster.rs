@@ -27,6 +27,9 @@ pub struct Cluster {
     /// The link to Kontena Cloud, as the leader noted it last. None: no leader did yet.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub cloud: Option<Cloud>,
+    /// Why the asked master does not reach the database, if it does not: what it tells is what it last saw.
+    #[serde(default)]
+    pub failure: Option<String>,
 }
 
 /// The link to Kontena Cloud, which only the leader holds. The counts are those of all leaders together.

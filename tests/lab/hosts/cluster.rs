@@ -18,6 +18,8 @@ use crate::report::Report;
 use crate::trace::{Life, crossings};
 
 const PATIENCE: Duration = Duration::from_secs(90);
+/// Until the leader has told when it was acknowledged.
+const DATED_WITHIN: Duration = Duration::from_secs(2);
 const POLL: Duration = Duration::from_millis(20);
 
 /// Three masters, and everybody who watches them.
@@ -84,6 +86,8 @@ impl Cluster {
             Ok(latest) => latest,
             Err(error) => return Err(error.context(self.logs().await)),
         };
+        let dated = |seen: &Latest| seen.term > latest.term || seen.batch > latest.batch;
+        let _known_less_well = self.judge.wait_for("second batch", DATED_WITHIN, dated).await;
         let first = self.judge.first_of_term(latest.term).unwrap_or(latest.at);
         Ok((latest.term, clock::millis(first.saturating_sub(fault))))
     }
@@ -150,6 +154,12 @@ impl Cluster {
             self.script.shell(leader, "kontena-master step-down").await?;
         }
         bail!("host {host} did not come to lead, or to follow, in {TRIES} elections")
+    }
+
+    /// Whether the network is slow by intent: who watches must be patient then.
+    pub(crate) fn expect_slow(&self, slow: bool) {
+        self.judge.expect_slow(slow);
+        self.writable.expect_slow(slow);
     }
 
     /// How often two masters said so far that they lead at once.

@@ -47,6 +47,11 @@ impl State {
             }
             _ => {}
         }
+        if let Some(failure) = &picture.cluster.failure {
+            let text =
+                format!("the master that answers does not reach it, and tells what it last saw: {failure}");
+            return verdict(Tone::Bad, "NO DATABASE", text);
+        }
         self.leadership(&picture.cluster).or_else(|| self.troubles(&picture.cluster)).unwrap_or_else(|| {
             let others = picture.cluster.masters.iter().filter(|m| m.state == MasterState::Standby).count();
             let stand = match others {

@@ -35,9 +35,10 @@ pub(super) async fn show(State(api): State<Api>) -> Response {
     // Both wait for the same database: together, so that its silence costs one limit and not two.
     let (read, picture) = tokio::join!(tokio::time::timeout(READ_LIMIT, reads), picture(&api));
     // What is known without the database is told without it.
-    let (reign, history, total, cloud) = match read {
-        Ok(Ok(read)) => read,
-        Ok(Err(_)) | Err(_) => (None, Vec::new(), 0, None),
+    let ((reign, history, total, cloud), failure) = match read {
+        Ok(Ok(read)) => (read, None),
+        Ok(Err(failure)) => ((None, Vec::new(), 0, None), Some(failure.to_string())),
+        Err(_) => ((None, Vec::new(), 0, None), Some(format!("no answer within {READ_LIMIT:?}"))),
     };
     let now = SystemClock.now().monotonic;
     let own_acting = api.leadership.acting();
@@ -76,6 +77,7 @@ pub(super) async fn show(State(api): State<Api>) -> Response {
         duties: duties(&api),
         history: history.into_iter().map(reign_body).collect(),
         cloud,
+        failure,
     })
     .into_response()
 }

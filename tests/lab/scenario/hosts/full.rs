@@ -17,8 +17,13 @@ pub(super) async fn exhaust(script: &Script, host: usize, unit: &str) -> Result<
     limit(script, host, unit, "$(ls /proc/$p/fd | wc -l)").await
 }
 
-/// Lets it have as many as it may.
+/// Lets it have as many as it may; starts it again if it did not survive that.
 pub(super) async fn restore(script: &Script, host: usize, unit: &str) -> Result<()> {
+    let (runs, _) = script.try_shell(host, &format!("systemctl is-active {unit}")).await?;
+    if !runs {
+        eprintln!("  {unit} of host {host} has ended for it, and is started again");
+        return script.shell(host, &format!("systemctl start {unit}")).await.map(drop);
+    }
     limit(script, host, unit, "$(awk '/open files/ { print $5 }' /proc/$p/limits)").await
 }
 

@@ -98,7 +98,7 @@ async fn suffer(
     let host = if whom == Whom::Primary { primary } else { leader };
     let other = if whom == Whom::Primary { leader } else { primary };
     let other = if other == host { host % COUNT + 1 } else { other };
-    cluster.judge.expect_slow(way == Way::Delay);
+    cluster.expect_slow(way == Way::Delay);
     let (mut at, broken) = strike(cluster, (whom, way), host, other, number).await?;
     let outlived = whom == Whom::Primary || !way.ends_term();
     let (next, leaderless) = if outlived {
@@ -128,11 +128,14 @@ async fn suffer(
     let told = named(whom, way, way.strength(number)).filter(|_| way.is_looked_for(number));
     let (mut unnamed, mut unseen) = (false, false);
     if let Some(told) = told {
-        unnamed = !is_named(cluster, told, host).await?;
-        unseen = !is_shown(cluster, host).await?;
+        // Neither of the two may know more than an administrator who asks somebody else.
+        let third = (1..=COUNT).find(|third| *third != host && *third != other).unwrap_or(host);
+        let asked = if matches!(told, Named::There(_)) { host } else { third };
+        unnamed = !is_named(cluster, told, asked).await?;
+        unseen = !is_shown(cluster, third).await?;
     }
     heal(cluster, broken, at).await?;
-    cluster.judge.expect_slow(false);
+    cluster.expect_slow(false);
     if let Some(wanted) = fault.journal_says() {
         let number = host.to_string();
         let journal =
@@ -303,11 +306,8 @@ async fn heal(cluster: &Cluster, broken: Broken, at: Duration) -> Result<()> {
 }
 
 /// Whether `kontena-master doctor` names the fault while it lasts, and says what to do.
-async fn is_named(cluster: &Cluster, told: Named, host: usize) -> Result<bool> {
-    let (asked, word) = match told {
-        Named::There(word) => (host, word),
-        Named::Elsewhere(word) => (host % COUNT + 1, word),
-    };
+async fn is_named(cluster: &Cluster, told: Named, asked: usize) -> Result<bool> {
+    let (Named::There(word) | Named::Elsewhere(word)) = told;
     tells_within(cluster, asked, "timeout 60 kontena-master doctor", |said| {
         let mut lines = said.lines();
         lines.any(|line| (line.starts_with("PROBLEM") || line.starts_with("warning")) && line.contains(word))
@@ -316,11 +316,11 @@ async fn is_named(cluster: &Cluster, told: Named, host: usize) -> Result<bool> {
     .await
 }
 
-/// Whether the TUI on another host shows that something is wrong while it lasts.
-async fn is_shown(cluster: &Cluster, host: usize) -> Result<bool> {
+/// Whether the TUI on a host shows that something is wrong while it lasts.
+async fn is_shown(cluster: &Cluster, asked: usize) -> Result<bool> {
     // "a master is lost", "a master warns".
     let shows = |said: &str| said.starts_with("a master ");
-    tells_within(cluster, host % COUNT + 1, "timeout 10 kontena-tui --once", shows).await
+    tells_within(cluster, asked, "timeout 10 kontena-tui --once", shows).await
 }
 
 /// Runs a command on a host until it says what is wanted. That it does not is told.

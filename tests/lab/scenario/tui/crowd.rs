@@ -146,5 +146,6 @@ fn cluster(url: &str, rows: usize) -> Cluster {
         duties: Vec::new(),
         history: Vec::new(),
         cloud: None,
+        failure: None,
     }
 }
