@@ -115,7 +115,7 @@ async fn release(note: &Note) -> anyhow::Result<bool> {
     let holder: HolderId = note.holder.parse()?;
     let session: SessionId = note.session.parse()?;
     let uri = DatabaseUri::from(SecretString::from(note.database.as_str()));
-    let store = Store::open(&uri, Purpose::Lease, &CommandCounter::default()).await?;
+    let store = Store::open(&uri, Purpose::Lease { patience: LIMIT / 2 }, &CommandCounter::default()).await?;
     let held = release_by_holder(&store, holder, session, LIMIT).await?;
     store.masters().mark_ended(holder, LIMIT).await?;
     store.close(CLOSE_LIMIT).await;

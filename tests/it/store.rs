@@ -112,7 +112,7 @@ impl Party {
     pub(crate) async fn with_limits(number: u8, uri: &str, limits: Limits) -> Result<Self> {
         let id = HolderId::from_bytes([number; 16]);
         let main = open(uri, Purpose::Main).await?;
-        let store = open(uri, Purpose::Lease).await?;
+        let store = open(uri, Purpose::Lease { patience: Duration::from_millis(500) }).await?;
         let session = WriterSession::open(&main).await?;
         let name = format!("party-{number}");
         let party = LeaseParty { holder: id, name, session: session.id() };

@@ -126,10 +126,10 @@ impl Slowness {
         self.taken.push_back(took);
     }
 
-    /// What there is to tell, if there is.
+    /// What there is to tell, if there is: a heartbeat that takes `from` is slow.
     #[must_use]
-    pub fn told(&self) -> Option<Slow> {
-        let slow = self.taken.iter().filter(|took| **took >= FAR).count();
+    pub fn told(&self, from: Duration) -> Option<Slow> {
+        let slow = self.taken.iter().filter(|took| **took >= from).count();
         let slowest = self.taken.iter().max().copied().unwrap_or_default();
         (slow >= SLOW_FROM).then_some(Slow { slow, of: self.taken.len(), slowest })
     }
@@ -176,7 +176,9 @@ mod tests {
             for ms in taken {
                 slowness.look(Duration::from_millis(*ms));
             }
-            slowness.told().map(|told| (told.slow, told.of, told.slowest.as_millis()))
+            slowness
+                .told(Duration::from_millis(150))
+                .map(|told| (told.slow, told.of, told.slowest.as_millis()))
         };
         assert_eq!(told(&[900, 900, 900]), None);
         assert_eq!(told(&[149; 40]), None);

@@ -19,9 +19,6 @@ use crate::fitness::Fitness;
 use crate::settings::{Settings, Tunables};
 use crate::trace::Trace;
 
-/// The longest wait for a heartbeat to be acknowledged.
-const LIMIT: Duration = Duration::from_millis(900);
-
 /// What the last heartbeat showed.
 #[derive(Clone, Debug)]
 pub(crate) struct Picture {
@@ -150,28 +147,34 @@ impl Heartbeat {
             if let Ok(after_write) = &outcome {
                 rtt = Some(after_write.acknowledged_at.saturating_sub(sent_at));
             }
-            slowness.look(rtt.filter(|_| outcome.is_ok()).unwrap_or(LIMIT));
-            let now_slow = slowness.told();
+            slowness.look(rtt.filter(|_| outcome.is_ok()).unwrap_or_else(|| self.limit()));
+            let now_slow = slowness.told(self.tunables.borrow().timing.slow());
             tell(slow, now_slow);
             slow = now_slow;
             self.publish(now.monotonic, outcome.map(|beat| beat.rows));
             self.trace.commands(self.counter.count(), now.boottime);
         }
-        if let Err(failure) = self.masters.beat(&self.row(rtt, true), LIMIT).await {
+        if let Err(failure) = self.masters.beat(&self.row(rtt, true), self.limit()).await {
             tracing::debug!(%failure, "the last heartbeat was not written");
         }
     }
 
+    /// The longest wait for a heartbeat to be acknowledged and read back.
+    fn limit(&self) -> Duration {
+        self.tunables.borrow().timing.heartbeat_limit()
+    }
+
     async fn beat(&self, row: &MasterRow) -> Result<Beat, Failure> {
+        let limit = self.limit();
         let limited = async {
-            self.masters.beat(row, LIMIT).await?;
+            self.masters.beat(row, limit).await?;
             let acknowledged_at = SystemClock.now().monotonic;
-            Ok(Beat { acknowledged_at, rows: self.masters.all(LIMIT).await? })
+            Ok(Beat { acknowledged_at, rows: self.masters.all(limit).await? })
         };
-        match tokio::time::timeout(LIMIT, limited).await {
+        match tokio::time::timeout(limit, limited).await {
             Ok(outcome) => outcome,
             Err(_) => Err(Failure::Unknown {
-                message: format!("no answer from the database within {LIMIT:?}"),
+                message: format!("no answer from the database within {limit:?}"),
                 transient: false,
                 commit_unknown: false,
             }),

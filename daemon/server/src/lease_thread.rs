@@ -47,7 +47,8 @@ impl LeaseThread {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build()?;
         let body = move || {
             runtime.block_on(async move {
-                let store = match Store::open(&settings.database, Purpose::Lease, &counter).await {
+                let purpose = Purpose::Lease { patience: timing.connect_limit() };
+                let store = match Store::open(&settings.database, purpose, &counter).await {
                     Ok(store) => store,
                     Err(error) => return tracing::error!(%error, "the lease cannot be reached"),
                 };

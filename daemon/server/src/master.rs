@@ -6,7 +6,7 @@ use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
-use kontena_core::election::{HolderId, Term};
+use kontena_core::election::{HolderId, Term, Timing};
 use kontena_store::{
     Authority, CommandCounter, ConnectionError, LeaseParty, LeaseWatch, Limits, Purpose, SessionId, Store,
     Writer, WriterHandle, WriterSession,
@@ -277,7 +277,7 @@ impl Master {
         tasks.spawn(heartbeat.run(cancel.clone()));
 
         let authority = LeaseAuthority { leadership: leadership.clone(), requests: requests.clone() };
-        let writer = authority.writer(&main, writer, (tasks, cancel));
+        let writer = authority.writer(&main, writer, &tunables.borrow().timing, (tasks, cancel));
         let deployer = Deployer::start(id, &main, &agents, &picture, (tasks, cancel));
         let acme = Acme::new(&settings, &main).map_err(RunError::AuthorityRoots)?;
         let owner = Owner {
@@ -351,9 +351,11 @@ impl LeaseAuthority {
         self,
         main: &Store,
         session: WriterSession,
+        timing: &Timing,
         (tasks, cancel): (&TaskTracker, &CancellationToken),
     ) -> WriterHandle {
-        let (writer, handle) = Writer::new(main, session, self, Limits::default());
+        let limits = Limits { duration: timing.batch_limit(), ..Limits::default() };
+        let (writer, handle) = Writer::new(main, session, self, limits);
         tasks.spawn(writer.run(cancel.clone()));
         handle
     }

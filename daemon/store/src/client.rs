@@ -79,7 +79,10 @@ impl fmt::Debug for DatabaseUri {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Purpose {
     /// Calls on the lease and the fence: each is tried again soon by its own loop.
-    Lease,
+    Lease {
+        /// The longest wait for a connection.
+        patience: Duration,
+    },
     /// Change streams: patient, with many waiting connections.
     Streams,
     /// What agents report and ask: many at once, and none of it may keep others waiting.
@@ -182,19 +185,19 @@ impl Store {
         options.write_concern = Some(WriteConcern::builder().w(Acknowledgment::Majority).build());
         options.read_concern = Some(match purpose {
             // Change streams know no other.
-            Purpose::Lease | Purpose::Streams => ReadConcern::majority(),
+            Purpose::Lease { .. } | Purpose::Streams => ReadConcern::majority(),
             // What the primary has. Just elected, it has all that was ever acknowledged, but does not know yet that a
             // majority has it too: what a majority has would be older than what was told to clients.
             Purpose::Main | Purpose::Agents => ReadConcern::local(),
         });
         match purpose {
-            Purpose::Lease => {
+            Purpose::Lease { patience } => {
                 options.retry_writes = Some(false);
                 options.retry_reads = Some(false);
                 // A monitor gives up a dead socket after the sum of the next two.
                 options.heartbeat_freq = Some(Duration::from_millis(500));
-                options.connect_timeout = Some(Duration::from_millis(500));
-                options.server_selection_timeout = Some(Duration::from_secs(1));
+                options.connect_timeout = Some(patience);
+                options.server_selection_timeout = Some(patience * 2);
                 options.min_pool_size = Some(2);
             }
             Purpose::Streams => options.max_pool_size = Some(40),

@@ -92,15 +92,16 @@ impl Cluster {
         Ok((latest.term, clock::millis(first.saturating_sub(fault))))
     }
 
-    /// Waits for the end of the process on a host, and notes when it was.
-    pub(crate) async fn died(&mut self, host: usize, process: u32) -> Result<()> {
+    /// Waits for the end of the process on a host, notes when it was, and returns it.
+    pub(crate) async fn died(&mut self, host: usize, process: u32) -> Result<Duration> {
         let deadline = Instant::now() + PATIENCE;
         while is_running(process) {
             ensure!(Instant::now() < deadline, "process {process} of host {host} does not end");
             sleep(Duration::from_millis(1)).await;
         }
-        self.deaths[host - 1].push(clock::now());
-        Ok(())
+        let at = clock::now();
+        self.deaths[host - 1].push(at);
+        Ok(at)
     }
 
     /// The main process of a unit, as seen from outside of the host.

@@ -73,10 +73,12 @@ fn package(directory: &Path, prefix: &str, extension: &str) -> Result<PathBuf> {
 pub(crate) struct Access {
     pub(crate) root_uri: String,
     pub(crate) token: String,
+    /// The masters' `lease_ttl`.
+    pub(crate) ttl: Duration,
 }
 
 /// Secures the database, installs the package on each host, and starts the masters.
-pub(crate) async fn set_up(script: &Script, packages: &Packages) -> Result<Access> {
+pub(crate) async fn set_up(script: &Script, packages: &Packages, ttl: Duration) -> Result<Access> {
     let hosts = (1..=COUNT).map(|host| format!("10.77.0.{}:27017", 10 + host)).collect::<Vec<_>>().join(",");
     let open = format!("mongodb://{hosts}/?replicaSet=rs0");
     let root_uri = format!("mongodb://{}:{}@{hosts}/?replicaSet=rs0&authSource=admin", ROOT.0, ROOT.1);
@@ -95,6 +97,8 @@ pub(crate) async fn set_up(script: &Script, packages: &Packages) -> Result<Acces
         let (key, rest) = without_vault_key(&configuration)?;
         script.write(host, "/etc/kontena/master.toml", 0o640, &rest).await?;
         script.shell(host, "chown root:kontena /etc/kontena/master.toml").await?;
+        let text = format!("[election]\nlease_ttl = \"{}ms\"\n", ttl.as_millis());
+        script.write(host, "/etc/kontena/master.toml.d/lab.toml", 0o644, &text).await?;
         script.write(host, "/etc/credstore/kontena-master.vault_key", 0o600, &key).await?;
         script.shell(host, "kontena-master check-config | grep -q 'vault.key = a secret.*credstore'").await?;
         let (well, findings) = script.try_shell(host, "kontena-master doctor").await?;
@@ -103,7 +107,7 @@ pub(crate) async fn set_up(script: &Script, packages: &Packages) -> Result<Acces
         script.shell(host, "systemctl daemon-reload; systemctl start kontena-master").await?;
     }
     let token = value(&configuration, "token").context("bootstrap wrote no admin token")?;
-    Ok(Access { root_uri, token })
+    Ok(Access { root_uri, token, ttl })
 }
 
 fn drop_in() -> String {

@@ -15,7 +15,6 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
-use kontena_core::election::TTL_DEFAULT;
 use serde_json::json;
 
 use crate::clock;
@@ -43,6 +42,9 @@ pub(crate) struct Hosts {
     /// do something else as well.
     #[arg(long, default_value_t = 500, value_name = "MS")]
     margin: u64,
+    /// The `lease_ttl` of the masters, in milliseconds.
+    #[arg(long, default_value_t = 2000, value_name = "MS")]
+    ttl: u64,
     /// Of the database's own elections: as the documentation proposes them, or as the server has them.
     #[arg(long, value_enum, default_value = "tuned", conflicts_with = "full")]
     elections: Elections,
@@ -87,16 +89,16 @@ async fn go_inside(script: &Script, json: bool) -> Result<()> {
 }
 
 async fn drive(arguments: Hosts, script: Script, packages: &Packages) -> Result<Report> {
-    let Hosts { packages: _, rounds, only, full, margin, elections, keep: _, inside: _ } = arguments;
+    let Hosts { packages: _, rounds, only, full, margin, ttl, elections, keep: _, inside: _ } = arguments;
     let margin = Duration::from_millis(margin);
-    let access = set_up(&script, packages).await?;
+    let access = set_up(&script, packages, Duration::from_millis(ttl)).await?;
     let mut cluster = Cluster::watch(script, access).await?;
     let began = clock::now();
     cluster.settled().await?;
     eprintln!("three masters after {:.1} s", clock::now().saturating_sub(began).as_secs_f64());
     let mut town = Town::settle(&cluster).await?;
     let settings = json!({
-        "rounds": rounds, "full": full, "ttl_ms": TTL_DEFAULT.as_millis(), "margin_ms": margin.as_millis(), "only": only,
+        "rounds": rounds, "full": full, "ttl_ms": ttl, "margin_ms": margin.as_millis(), "only": only,
         "elections": elections,
     });
     let mut report = Report::new("hosts", settings);

@@ -55,7 +55,7 @@ impl Timing {
             call_limit: ttl / 5,
             acquire_limit: ttl / 2,
             retry: Duration::from_millis(20),
-            raise_call_limit: Duration::from_millis(250),
+            raise_call_limit: (ttl / 8).max(Duration::from_millis(250)),
             raise_limit: ttl,
             back_off: Duration::from_secs(1),
             back_off_max: Duration::from_secs(30),
@@ -80,6 +80,31 @@ impl Timing {
     #[must_use]
     pub fn sit_out(&self) -> Duration {
         self.ttl * 5
+    }
+
+    /// The longest time for one batch of the leader's effects: several calls one after the other, the last of which waits
+    /// for a majority.
+    #[must_use]
+    pub fn batch_limit(&self) -> Duration {
+        (self.ttl / 2).max(Duration::from_secs(1))
+    }
+
+    /// The longest wait for a new connection, on which calls on the lease are to be made.
+    #[must_use]
+    pub fn connect_limit(&self) -> Duration {
+        self.ttl / 4
+    }
+
+    /// The longest wait for the heartbeat that masters write for each other.
+    #[must_use]
+    pub fn heartbeat_limit(&self) -> Duration {
+        (self.ttl * 9 / 20).max(Duration::from_millis(900))
+    }
+
+    /// A heartbeat that took so long is slow, for a lease of this time.
+    #[must_use]
+    pub fn slow(&self) -> Duration {
+        self.ttl * 3 / 40
     }
 
     /// The wait after the `failures`-th raise in a row that did not succeed in time.
@@ -111,6 +136,24 @@ mod tests {
         assert!(Timing::new(Duration::from_millis(999)).is_err());
         assert!(Timing::new(Duration::from_secs(61)).is_err());
         assert!(Timing::new(TTL_DEFAULT).is_ok());
+    }
+
+    #[test]
+    fn who_has_more_time_for_the_lease_has_more_for_all_that_goes_with_it() {
+        let of = |seconds| {
+            let Ok(timing) = Timing::new(Duration::from_secs(seconds)) else { panic!("it is valid") };
+            let times = [
+                timing.call_limit,
+                timing.raise_call_limit,
+                timing.batch_limit(),
+                timing.connect_limit(),
+                timing.heartbeat_limit(),
+                timing.slow(),
+            ];
+            times.map(|time| time.as_millis())
+        };
+        assert_eq!(of(2), [400, 250, 1000, 500, 900, 150]);
+        assert_eq!(of(10), [2000, 1250, 5000, 2500, 4500, 750]);
     }
 
     #[test]

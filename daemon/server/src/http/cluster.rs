@@ -26,11 +26,13 @@ const STEP_DOWN_LIMIT: Duration = Duration::from_secs(5);
 
 pub(super) async fn show(State(api): State<Api>) -> Response {
     let reads = async {
-        let reign = api.history.reign(READ_LIMIT).await?;
-        let history = api.history.latest(HISTORY, READ_LIMIT).await?;
-        let total = api.resources.store.host_nodes().count(READ_LIMIT).await?;
-        let cloud = crate::cloud::sight(&api.resources.store, READ_LIMIT).await?;
-        Ok::<_, kontena_store::Failure>((reign, history, total, cloud))
+        let nodes = api.resources.store.host_nodes();
+        futures_util::try_join!(
+            api.history.reign(READ_LIMIT),
+            api.history.latest(HISTORY, READ_LIMIT),
+            nodes.count(READ_LIMIT),
+            crate::cloud::sight(&api.resources.store, READ_LIMIT),
+        )
     };
     // Both wait for the same database: together, so that its silence costs one limit and not two.
     let (read, picture) = tokio::join!(tokio::time::timeout(READ_LIMIT, reads), picture(&api));

@@ -1,7 +1,6 @@
 //! One master under libfaketime: the election must not trust any clock but the difference of its own.
 
 use anyhow::Result;
-use kontena_core::election::TTL_DEFAULT;
 use tokio::time::sleep;
 
 use crate::hosts::Cluster;
@@ -29,7 +28,7 @@ pub(super) async fn clocks(cluster: &mut Cluster, report: &mut Report) -> Result
         for leads in [false, true] {
             cluster.give_to(host, leads).await?;
             let (leader, term) = cluster.settled().await?;
-            sleep(5 * TTL_DEFAULT).await;
+            sleep(5 * cluster.access.ttl).await;
             let (after, later) = cluster.settled().await?;
             eprintln!("    host {leader} leads, term {term}; later host {after}, term {later}");
             report.violations("false_takeovers", later - term);

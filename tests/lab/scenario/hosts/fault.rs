@@ -3,7 +3,6 @@
 use std::time::Duration;
 
 use clap::ValueEnum;
-use kontena_core::election::TTL_DEFAULT;
 use serde::Serialize;
 
 /// `WatchdogSec=` of the unit.
@@ -214,22 +213,30 @@ impl Way {
     }
 }
 
+/// What the loss of a leader may cost.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Allowance {
+    pub(super) ttl: Duration,
+    /// And so much more.
+    pub(super) margin: Duration,
+}
+
 /// How long nobody may be in charge, if the database took no writes for `stopped`, and if the term ended.
 pub(super) fn bound(
     whom: Whom,
     way: Way,
     stopped: Option<Duration>,
     ended: bool,
-    margin: Duration,
+    Allowance { ttl, margin }: Allowance,
 ) -> Duration {
     // One more renewal of a leader that hears nothing may arrive.
-    let late = if way == Way::CutTo { TTL_DEFAULT / 4 } else { Duration::ZERO };
-    let silent = TTL_DEFAULT + late + margin;
+    let late = if way == Way::CutTo { ttl / 4 } else { Duration::ZERO };
+    let silent = ttl + late + margin;
     match (whom, way) {
         (Whom::Leader, Way::Kill) => margin,
         (_, Way::HungLease) => silent.min(WATCHDOG + Duration::from_secs(1)),
         // A runtime that stands still for a ttl, seen at the next look.
-        (_, Way::HungDuties) => TTL_DEFAULT + Duration::from_secs(1) + margin,
+        (_, Way::HungDuties) => ttl + Duration::from_secs(1) + margin,
         // A gap between two looks begins the count of silence anew.
         _ => match stopped {
             None => silent,
@@ -241,6 +248,8 @@ pub(super) fn bound(
 
 #[cfg(test)]
 mod tests {
+    use kontena_core::election::TTL_DEFAULT;
+
     use super::*;
 
     const MARGIN: Duration = Duration::from_millis(500);
@@ -248,7 +257,9 @@ mod tests {
 
     #[test]
     fn what_the_database_costs_is_nobodys_fault_and_all_else_is() {
-        let of = |whom, way, stopped, ended| bound(whom, way, stopped, ended, MARGIN);
+        let of = |whom, way, stopped, ended| {
+            bound(whom, way, stopped, ended, Allowance { ttl: TTL_DEFAULT, margin: MARGIN })
+        };
         assert_eq!(of(Whom::Leader, Way::Kill, None, true), MARGIN);
         assert_eq!(of(Whom::Leader, Way::Cut, None, true), TTL_DEFAULT + MARGIN);
         assert_eq!(of(Whom::Primary, Way::Cut, Some(AWAY), false), AWAY + MARGIN, "the leader was not lost");

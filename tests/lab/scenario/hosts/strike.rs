@@ -4,13 +4,12 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
-use kontena_core::election::TTL_DEFAULT;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep};
 
-use super::fault::{Fault, Named, WATCHDOG, Way, Whom, bound, named};
+use super::fault::{Allowance, Fault, Named, WATCHDOG, Way, Whom, bound, named};
 use super::full;
 use super::row::Round;
 use crate::clock;
@@ -23,8 +22,8 @@ const LASTS: Duration = Duration::from_secs(6);
 /// A leader that acted for so long without a pause, on a database that takes writes, goes on.
 const CALM: Duration = Duration::from_secs(1);
 /// The same while packets are slow: a batch is three round trips and the way to a majority.
-const PACE_SLOW: Duration = Duration::from_millis(1500);
-const CALM_SLOW: Duration = Duration::from_secs(5);
+const PACE_SLOW: Duration = Duration::from_secs(4);
+const CALM_SLOW: Duration = Duration::from_secs(9);
 const PATIENCE: Duration = Duration::from_secs(90);
 /// Until a fault that lasts is told to administrators.
 const TOLD_WITHIN: Duration = Duration::from_secs(60);
@@ -113,7 +112,8 @@ async fn suffer(
     // A gap is one of the database's elections, or it is the ordinary pace of writing.
     let gap = cluster.writable.longest_gap(at, clock::now()).filter(|gap| gap.length > PACE);
     let stopped = gap.map(|gap| if next > term { gap.end.saturating_sub(at) } else { gap.length });
-    let allowed = bound(whom, way, stopped, next > term, margin);
+    let allowance = Allowance { ttl: cluster.access.ttl, margin };
+    let allowed = bound(whom, way, stopped, next > term, allowance);
     let strength = if matches!(way, Way::Loss | Way::Delay) {
         format!(" (strength {})", way.strength(number))
     } else {
@@ -213,7 +213,8 @@ async fn strike(
         }
         (Whom::All, _) => {
             for host in 1..=COUNT {
-                power_loss(cluster, host).await?;
+                let off = power_loss(cluster, host).await?;
+                at = if host == 1 { off } else { at };
             }
             for host in 1..=COUNT {
                 script.run(&["start", &host.to_string()]).await?;
@@ -228,7 +229,7 @@ async fn strike(
         (_, Way::HungLease) => hang(&script, process, "lease", &mut at).await?,
         (_, Way::HungDuties) => hang(&script, process, "tokio-rt-worker", &mut at).await?,
         (_, Way::PowerLoss) => {
-            power_loss(cluster, host).await?;
+            at = power_loss(cluster, host).await?;
             Broken::Host(host)
         }
         (_, Way::Cut | Way::CutFrom | Way::CutTo | Way::CutPeer | Way::Loss | Way::Delay) => {
@@ -241,15 +242,15 @@ async fn strike(
                 Way::Delay => vec!["delay", &name, &strength],
                 _ => vec!["cut", &name],
             };
-            script.run(&arguments).await?;
+            at = moment(&script.run(&arguments).await?)?;
             Broken::Network(host)
         }
         (_, Way::CutDatabase) => {
-            script.shell(host, CUT_DATABASE).await?;
+            at = moment(&script.shell(host, CUT_DATABASE).await?)?;
             Broken::Nft(host)
         }
         (_, Way::Freeze) => {
-            script.run(&["freeze", &name]).await?;
+            at = moment(&script.run(&["freeze", &name]).await?)?;
             Broken::Frozen(host)
         }
         (Whom::Primary, Way::FilesFull) => {
@@ -277,13 +278,21 @@ fn kill(process: u32) -> Result<()> {
     Ok(kill_process(process, Signal::KILL)?)
 }
 
-async fn power_loss(cluster: &mut Cluster, host: usize) -> Result<()> {
+/// Returns when that was.
+async fn power_loss(cluster: &mut Cluster, host: usize) -> Result<Duration> {
     let process = cluster.main_process(host, UNIT).await?;
     let (script, number) = (cluster.script.clone(), host.to_string());
     let kill = ["kill", &number];
     let (killed, died) = tokio::join!(script.run(&kill), cluster.died(host, process));
     killed?;
     died
+}
+
+/// When a command of the script took effect, in boot time: its own way there is not the fault.
+fn moment(said: &str) -> Result<Duration> {
+    let seconds = said.lines().find_map(|line| line.strip_prefix("at "));
+    let seconds = seconds.with_context(|| format!("the script does not say when it was:\n{said}"))?;
+    Ok(Duration::from_secs_f64(seconds.trim().parse()?))
 }
 
 async fn heal(cluster: &Cluster, broken: Broken, at: Duration) -> Result<()> {
@@ -294,7 +303,7 @@ async fn heal(cluster: &Cluster, broken: Broken, at: Duration) -> Result<()> {
         Broken::Network(host) => script.run(&["heal", &host.to_string()]).await.map(drop)?,
         Broken::Nft(host) => script.shell(host, HEAL_DATABASE).await.map(drop)?,
         Broken::Frozen(host) => {
-            sleep((at + 3 * TTL_DEFAULT).saturating_sub(clock::now())).await;
+            sleep((at + 3 * cluster.access.ttl).saturating_sub(clock::now())).await;
             script.run(&["thaw", &host.to_string()]).await.map(drop)?;
         }
         Broken::Hung(mut hang) => drop(hang.wait().await?),
@@ -318,8 +327,9 @@ async fn is_named(cluster: &Cluster, told: Named, asked: usize) -> Result<bool> 
 
 /// Whether the TUI on a host shows that something is wrong while it lasts.
 async fn is_shown(cluster: &Cluster, asked: usize) -> Result<bool> {
-    // "a master is lost", "a master warns".
-    let shows = |said: &str| said.starts_with("a master ");
+    // "a master is lost", "a master warns", "nobody acts".
+    let shows =
+        |said: &str| ["a master ", "nobody acts", "no database"].iter().any(|word| said.starts_with(word));
     tells_within(cluster, asked, "timeout 10 kontena-tui --once", shows).await
 }
 
@@ -346,7 +356,7 @@ async fn tells_within(
 
 /// All packets to the database vanish, but for those of the host's own database member. (A rule for the daemon's
 /// packets would let those pass that the kernel sends again after the daemon closed the connection.)
-const CUT_DATABASE: &str = "nft add table inet lab; nft 'add chain inet lab out { type filter hook output priority 0; }'; \
+const CUT_DATABASE: &str = "read -r uptime _ </proc/uptime; echo at $uptime; nft add table inet lab; nft 'add chain inet lab out { type filter hook output priority 0; }'; \
      nft add rule inet lab out meta skuid mongodb accept; nft add rule inet lab out tcp dport 27017 drop";
 const HEAL_DATABASE: &str = "nft delete table inet lab";
 
