@@ -4,6 +4,7 @@ use std::process::Stdio;
 use std::time::Duration;
 
 use anyhow::{Context, Result, bail, ensure};
+use kontena_core::election::TTL_DEFAULT;
 use rustix::process::{Pid, Signal, kill_process};
 use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
@@ -125,7 +126,9 @@ async fn suffer(
         stopped.unwrap_or_default().as_millis(),
         allowed.as_millis()
     );
-    let told = named(whom, way, way.strength(number)).filter(|_| way.is_looked_for(number));
+    // A longer lease has time for a slow network, and there is nothing to tell then.
+    let suits = cluster.access.ttl > TTL_DEFAULT && matches!(way, Way::Loss | Way::Delay);
+    let told = named(whom, way, way.strength(number)).filter(|_| way.is_looked_for(number) && !suits);
     let (mut unnamed, mut unseen) = (false, false);
     if let Some(told) = told {
         // Neither of the two may know more than an administrator who asks somebody else.
