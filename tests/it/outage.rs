@@ -89,7 +89,7 @@ async fn a_leader_that_is_far_from_the_database_gives_way_to_one_that_is_near() 
     let (database, relay) = (shared.database(), Relay::start(shared.set(), 45)?);
     let far = Master::start(Settings::new("far", relay.uri(&database.name))).await?;
     let (_, term) = acting(&[&far], 1).await?;
-    let near = Master::start(Settings::new("near", &database.uri)).await?;
+    let mut near = Master::start(Settings::new("near", &database.uri)).await?;
     sees(&near, "a standby", |cluster| {
         cluster.masters.iter().any(|master| master.name == "near" && master.state == MasterState::Standby)
     })
@@ -109,5 +109,12 @@ async fn a_leader_that_is_far_from_the_database_gives_way_to_one_that_is_near() 
     })
     .await?;
     assert!(far.log_tail().contains("the database takes"), "{}", far.log_tail());
+    // It stands again as soon as it saw another lead, or in 10 s at the latest: else nobody would be left now.
+    let leads = near.acting_term().await.unwrap_or(term);
+    near.kill()?;
+    near.release_lease()?;
+    let gone = Instant::now();
+    acting(&[&far], leads + 1).await?;
+    assert!(gone.elapsed() < Duration::from_secs(15), "took {:?}\n{}", gone.elapsed(), far.log_tail());
     Ok(())
 }

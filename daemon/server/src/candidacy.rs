@@ -9,7 +9,7 @@ use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
 use crate::clock::SystemClock;
-use crate::election::{RESIGNED_FOR, Request, Requests};
+use crate::election::{Request, Requests};
 use crate::events;
 use crate::fitness::Fitness;
 use crate::heartbeat::Picture;
@@ -90,13 +90,13 @@ impl Candidacy {
         if let (Some(own), Some((other, name))) = (own, nearest) {
             tracing::warn!(
                 MESSAGE_ID = events::RESIGNED,
-                "this master does not lead, and does not stand for {RESIGNED_FOR:?}, since the database takes {} ms to answer \
-                 it, and {} ms to answer {name}",
+                "this master gives way, since the database takes {} ms to answer it, and {} ms to answer {name}",
                 own.as_millis(),
                 other.as_millis()
             );
         }
-        self.send(Request::resign());
+        // Only until another leads: the near one may be lost the next moment, and this one must stand then.
+        self.send(Request::Renounce { reason: EndReason::Resigned, sit_out: SitOut::UntilOtherTerm });
     }
 
     fn send(&self, request: Request) {

@@ -48,14 +48,14 @@ impl Writable {
         self.slow.store(slow, Ordering::Relaxed);
     }
 
-    /// When the longest time without an acknowledged write between `from` and `to` was over.
-    pub(crate) fn longest_gap(&self, from: Duration, to: Duration) -> Option<Gap> {
+    /// The times between `from` and `to` without an acknowledged write that were longer than `pace`, in their order.
+    pub(crate) fn gaps(&self, from: Duration, to: Duration, pace: Duration) -> Vec<Gap> {
         let acknowledged = self.acknowledged.lock().unwrap_or_else(PoisonError::into_inner);
         let within = acknowledged.iter().copied().filter(|at| (from..=to).contains(at));
         let ends: Vec<Duration> = within.chain([to]).collect();
         let begins = [from].into_iter().chain(ends.iter().copied());
         let gaps = begins.zip(&ends).map(|(begin, end)| Gap { length: end.saturating_sub(begin), end: *end });
-        gaps.max_by_key(|gap| gap.length)
+        gaps.filter(|gap| gap.length > pace).collect()
     }
 }
 

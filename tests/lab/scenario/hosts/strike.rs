@@ -14,7 +14,7 @@ use super::fault::{Allowance, Fault, Named, WATCHDOG, Way, Whom, bound, named};
 use super::full;
 use super::row::Round;
 use crate::clock;
-use crate::hosts::{COUNT, Cluster, Script, Town, UNIT};
+use crate::hosts::{COUNT, Cluster, Gap, Script, Town, UNIT};
 
 /// A longer time without a write is one of the database's elections, or worse.
 const PACE: Duration = Duration::from_millis(500);
@@ -110,9 +110,15 @@ async fn suffer(
     } else {
         cluster.leaderless(term, at).await?
     };
-    // A gap is one of the database's elections, or it is the ordinary pace of writing.
-    let gap = cluster.writable.longest_gap(at, clock::now()).filter(|gap| gap.length > PACE);
-    let stopped = gap.map(|gap| if next > term { gap.end.saturating_sub(at) } else { gap.length });
+    // A gap is one of the database's elections, or it is the ordinary pace of writing. There may be several: a majority
+    // that just found together may stop again. What comes after the next leader acted delayed nobody.
+    let until = if next > term { at + Duration::from_secs_f64(leaderless / 1e3) } else { clock::now() };
+    let gaps = cluster.writable.gaps(at, until, PACE);
+    let stopped = if next > term {
+        gaps.last().map(|gap| gap.end.saturating_sub(at))
+    } else {
+        gaps.iter().map(|gap| gap.length).max()
+    };
     let allowance = Allowance { ttl: cluster.access.ttl, margin };
     let allowed = bound(whom, way, stopped, next > term, allowance);
     let strength = if matches!(way, Way::Loss | Way::Delay) {
@@ -122,10 +128,13 @@ async fn suffer(
     };
     eprintln!(
         "  host {host}{strength}, leader on {leader}, primary on {primary}: term {term} became {next}, {leaderless:.0} ms \
-         without a leader (the database took no writes for {} ms; allowed {} ms)",
-        stopped.unwrap_or_default().as_millis(),
+         without a leader (the database took no writes: {}; allowed {} ms)",
+        in_words(&gaps, at),
         allowed.as_millis()
     );
+    if clock::millis(allowed) < leaderless {
+        eprintln!("  that is too long; the masters' journals:\n{}", cluster.logs().await);
+    }
     // A longer lease has time for a slow network, and there is nothing to tell then.
     let suits = cluster.access.ttl > TTL_DEFAULT && matches!(way, Way::Loss | Way::Delay);
     let told = named(whom, way, way.strength(number)).filter(|_| way.is_looked_for(number) && !suits);
@@ -154,13 +163,25 @@ async fn suffer(
     Ok(Round {
         leaderless_ms: leaderless,
         allowed_ms: clock::millis(allowed),
-        database_stopped: stopped.is_some(),
+        database_stopped: !gaps.is_empty(),
         // A fault that ends may cost another term, where the leader itself was slowed by it.
         false_takeovers: if outlived { 0 } else { settled.saturating_sub(next) },
         unnamed,
         unseen,
         ..Round::default()
     })
+}
+
+/// When the database took no writes, in milliseconds after the fault.
+fn in_words(gaps: &[Gap], at: Duration) -> String {
+    if gaps.is_empty() {
+        return "never".to_owned();
+    }
+    let one = |gap: &Gap| {
+        let end = gap.end.saturating_sub(at);
+        format!("{} to {}", end.saturating_sub(gap.length).as_millis(), end.as_millis())
+    };
+    gaps.iter().map(one).collect::<Vec<_>>().join(" and ")
 }
 
 /// Waits until a leader acts without a pause on a database that takes writes; the term then, and the longest time
@@ -172,7 +193,7 @@ async fn outlive(cluster: &Cluster, term: u64, at: Duration, way: Way) -> Result
         let now = clock::now();
         let since = now.saturating_sub(calm_for);
         let calm = cluster.judge.longest_gap(since, now) < pace
-            && cluster.writable.longest_gap(since, now).is_some_and(|gap| gap.length < pace);
+            && cluster.writable.gaps(since, now, pace).is_empty();
         if now >= at + LASTS && calm {
             break;
         }
