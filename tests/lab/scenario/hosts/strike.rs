@@ -160,12 +160,14 @@ async fn suffer(
     }
     full::all_members(&cluster.script).await?;
     let (_, settled) = cluster.settled().await?;
+    // A majority that answers by fits and starts may cost another term, which is no master's fault.
+    let stalled = !cluster.writable.gaps(until, clock::now(), PACE).is_empty();
     Ok(Round {
         leaderless_ms: leaderless,
         allowed_ms: clock::millis(allowed),
         database_stopped: !gaps.is_empty(),
         // A fault that ends may cost another term, where the leader itself was slowed by it.
-        false_takeovers: if outlived { 0 } else { settled.saturating_sub(next) },
+        false_takeovers: if outlived || stalled { 0 } else { settled.saturating_sub(next) },
         unnamed,
         unseen,
         ..Round::default()
