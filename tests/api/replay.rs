@@ -21,7 +21,7 @@ use story::{Part, Story};
 
 /// The token under which the administrator's calls were recorded.
 const ADMIN_TOKEN: &str = "eda6402ffba41c40b496f9c25dc89d3e871b23c1a140edaeaaa095fd8c66eb5a";
-const GRID_TOKEN: &str = "maingridtoken00";
+pub(crate) const GRID_TOKEN: &str = "maingridtoken00";
 const RECONNECT: &str = "13-after-reconnect";
 /// What was recorded before the first host came.
 const BEFORE: [&str; 5] = ["01-login", "02-grids", "03-nodes", "04-vault", "05-registry-volume-certificate"];

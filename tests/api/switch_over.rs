@@ -12,11 +12,11 @@ use reqwest::{Method, StatusCode};
 use serde_json::json;
 
 use crate::host::{Host, Reports};
+use crate::replay::GRID_TOKEN;
 use crate::takeover::{self, ADMIN, dump, recorded_documents};
 use crate::way_back;
 use crate::world::{CODE, Request, VAULT_IV, VAULT_KEY, World};
 
-const GRID_TOKEN: &str = "maingridtoken00";
 const PATIENCE: Duration = Duration::from_secs(30);
 
 /// Runs the program with a configuration of its own, and what an original has in its environment.

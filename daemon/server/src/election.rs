@@ -3,6 +3,5 @@
 mod driver;
 mod leadership;
 
-pub(crate) use driver::RESIGNED_FOR;
 pub use driver::{Driver, Oversight, Request, Requests, RequestsReceiver};
 pub use leadership::{Leadership, Publisher, Standing, View};

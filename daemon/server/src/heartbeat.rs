@@ -77,10 +77,7 @@ impl Picture {
     /// Masters that an administrator should see: all but those that ended by themselves, and those that were lost and
     /// have been started again.
     pub(crate) fn shown(&self) -> impl Iterator<Item = &MasterRow> {
-        let came_back = |lost: &MasterRow| {
-            self.rows.iter().any(|row| row.name == lost.name && row.started_at > lost.started_at)
-        };
-        self.rows.iter().filter(move |row| !row.ended || (row.lost && !came_back(row)))
+        self.rows.iter().filter(|row| !row.ended || row.is_missing(&self.rows))
     }
 
     /// Masters that would take over from `me`.

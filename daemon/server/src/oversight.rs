@@ -9,10 +9,11 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
 
+use kontena_core::election::{EndReason, SitOut};
 use tokio_util::sync::CancellationToken;
 
 use crate::duties::Statuses;
-use crate::election::{Oversight, RESIGNED_FOR, Request};
+use crate::election::{Oversight, Request};
 use crate::events;
 
 /// Between two looks, unless the service manager wants to hear from us more often.
@@ -23,6 +24,8 @@ const TICK_EVERY: Duration = Duration::from_millis(250);
 const GAP_LIMIT: Duration = Duration::from_millis(1500);
 /// A duty may take so many times its deadline, which the runtime should have ended long before.
 const DEADLINES: u32 = 3;
+/// How long who resigned does not stand.
+const SIT_OUT: Duration = Duration::from_secs(60);
 
 /// How the service manager is told that the lease thread lives.
 pub struct Watchdog {
@@ -88,9 +91,9 @@ impl Oversight for Overseer {
         self.stillness.forget();
         tracing::error!(
             MESSAGE_ID = events::RESIGNED,
-            "this master does not lead, and does not stand for {RESIGNED_FOR:?}, since {hung}"
+            "this master does not lead, and does not stand for {SIT_OUT:?}, since {hung}"
         );
-        Some(Request::resign())
+        Some(Request::Renounce { reason: EndReason::Resigned, sit_out: SitOut::For(SIT_OUT) })
     }
 }
 

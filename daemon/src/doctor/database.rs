@@ -284,8 +284,7 @@ fn drift(rows: &[MasterRow], fingerprint: &str, version: &str) -> Vec<Finding> {
     const CHECK: &str = "masters";
     let living: Vec<_> = rows.iter().filter(|row| !row.ended).collect();
     let mut findings = Vec::new();
-    let started_again = |lost: &MasterRow| living.iter().any(|row| row.name == lost.name);
-    for lost in rows.iter().filter(|row| row.lost && !started_again(row)) {
+    for lost in rows.iter().filter(|row| row.is_missing(rows)) {
         findings.push(Finding::warning(
             CHECK,
             format!("{} was lost, and has not come back", lost.name),

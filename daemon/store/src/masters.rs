@@ -56,6 +56,14 @@ pub struct MasterRow {
     pub started_at: i64,
 }
 
+impl MasterRow {
+    /// Whether it was lost, and nobody of its name has been started since; `all` are the rows that there are.
+    #[must_use]
+    pub fn is_missing(&self, all: &[Self]) -> bool {
+        self.lost && !all.iter().any(|row| row.name == self.name && row.started_at > self.started_at)
+    }
+}
+
 /// The collection.
 #[derive(Clone, Debug)]
 pub struct Masters {

@@ -20,9 +20,6 @@ use crate::trace::Trace;
 /// How many requests may wait for the driver, which takes each at once.
 const REQUESTS_MAX: usize = 64;
 
-/// How long who resigned does not stand.
-pub(crate) const RESIGNED_FOR: Duration = Duration::from_secs(60);
-
 /// What the rest of the process asks of the election.
 #[derive(Clone, Debug)]
 pub enum Request {
@@ -46,11 +43,6 @@ pub enum Request {
 }
 
 impl Request {
-    /// To be sent by who sees that this master should not lead, and not for the next minute either.
-    pub(crate) fn resign() -> Self {
-        Self::Renounce { reason: EndReason::Resigned, sit_out: SitOut::For(RESIGNED_FOR) }
-    }
-
     fn into_input(self) -> Input {
         match self {
             Self::Retire => Input::Renounce { reason: EndReason::Released, sit_out: SitOut::Forever },
