@@ -137,6 +137,7 @@ async fn drive(arguments: Hosts, script: Script, packages: &Packages) -> Result<
         row.blame(&crossings);
         for round in &row.rounds {
             report.sample(format!("{}_leaderless_ms", row.name), round.leaderless_ms);
+            report.sample(format!("{}_own_ms", row.name), round.own_ms());
             report.violations("too_late", u64::from(round.is_late()));
             report.violations("false_takeovers", round.false_takeovers);
             report.violations("lost_writes", round.lost);

@@ -15,6 +15,7 @@ use clap::Args;
 use kontena_testkit::agent::{Fleet, Traffic};
 use reqwest::{Method, StatusCode};
 use serde_json::json;
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::time::{Instant, sleep, sleep_until};
 
 use crate::administrators::{self, Clients, GRIDS, Orders, Pace, Secrets};
@@ -40,7 +41,7 @@ const PACE: Pace = Pace { pause: Duration::from_millis(500), kept: Some(20) };
 
 #[derive(Debug, Args)]
 pub(crate) struct Soak {
-    /// How long, in hours.
+    /// How long, in hours. Ctrl-C ends it sooner, and what was seen until then is judged.
     #[arg(long, default_value_t = 4.0)]
     hours: f64,
     /// How many agents.
@@ -71,8 +72,10 @@ pub(crate) async fn run(arguments: Soak) -> Result<Report> {
     let mut sampler = Sampler::new(rig.database().await?, rig.places.len());
 
     let length = Duration::from_secs_f64(hours * 3600.0);
+    let begun = Instant::now();
     let false_takeovers = live(&mut rig, &mut orders, &mut sampler, length).await?;
-    eprintln!("the time is over; what was begun comes to its end");
+    let hours = begun.elapsed().as_secs_f64() / 3600.0;
+    eprintln!("what was begun comes to its end, within {} s", ENDS_WITHIN.as_secs());
     let fates = orders.conclude(Instant::now() + ENDS_WITHIN, Duration::from_secs(5)).await;
     let found = secrets.conclude().await?;
     let (answered, failed, refused) = followers.reads();
@@ -82,6 +85,7 @@ pub(crate) async fn run(arguments: Soak) -> Result<Report> {
     for fault in fleet.record().faults().iter().take(10) {
         eprintln!("an agent: {fault}");
     }
+    report.sample("lived_h", hours);
     report.sample("lists_read", count(answered)?);
     report.sample("lists_not_read", count(failed)?);
     report.sample("acknowledged_writes", count(found.acknowledged)?);
@@ -115,18 +119,23 @@ async fn live(rig: &mut Rig, orders: &mut Orders, sampler: &mut Sampler, length:
     let [least, most] = SAMPLE_EVERY;
     let every = (length / SAMPLES).clamp(least, most);
     let mut events = plan::plan(length).into_iter().peekable();
+    let mut interrupts = signal(SignalKind::interrupt())?;
     let (_, mut term) = rig.settled().await?;
     let (mut next_look, mut false_takeovers) = (begun, 0);
     while begun.elapsed() < length {
         let next = events.peek().map_or(begun + length, |event| begun + event.at);
         if next_look < next {
-            sleep_until(next_look).await;
+            if is_interrupted_before(next_look, &mut interrupts).await {
+                break;
+            }
             sampler.masters(rig, MORTAL)?;
             sampler.database().await.context("the database does not tell its sizes")?;
             next_look = (next_look + every).max(Instant::now());
             continue;
         }
-        sleep_until(next).await;
+        if is_interrupted_before(next, &mut interrupts).await {
+            break;
+        }
         let Some(Event { at, deed }) = events.next() else { break };
         if let Deed::Order(order) = deed {
             orders.give(order);
@@ -143,6 +152,14 @@ async fn live(rig: &mut Rig, orders: &mut Orders, sampler: &mut Sampler, length:
     }
     let (_, in_the_end) = rig.settled().await?;
     Ok(false_takeovers + in_the_end.saturating_sub(term))
+}
+
+/// Waits for this moment, or for somebody who wants an end.
+async fn is_interrupted_before(moment: Instant, interrupts: &mut Signal) -> bool {
+    tokio::select! {
+        () = sleep_until(moment) => false,
+        _ = interrupts.recv() => true,
+    }
 }
 
 async fn hand_over(rig: &mut Rig, deed: &Deed, leader: usize) -> Result<String> {

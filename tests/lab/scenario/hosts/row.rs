@@ -13,8 +13,8 @@ pub(super) struct Round {
     pub(super) to: Duration,
     pub(super) leaderless_ms: f64,
     pub(super) allowed_ms: f64,
-    /// Whether the database took no writes for a while.
-    pub(super) database_stopped: bool,
+    /// How much of that the database cost, which took no writes for a while.
+    pub(super) database_ms: Option<f64>,
     pub(super) answered: u64,
     pub(super) failed: u64,
     pub(super) offline: u64,
@@ -33,6 +33,11 @@ impl Round {
     pub(super) fn is_late(&self) -> bool {
         self.leaderless_ms > self.allowed_ms
     }
+
+    /// What the masters cost.
+    pub(super) fn own_ms(&self) -> f64 {
+        (self.leaderless_ms - self.database_ms.unwrap_or(0.0)).max(0.0)
+    }
 }
 
 /// All rounds of one fault.
@@ -48,6 +53,10 @@ struct Cells {
     rounds: usize,
     leaderless_p50_ms: f64,
     leaderless_max_ms: f64,
+    /// Where the database took writes all the time.
+    undisturbed_max_ms: Option<f64>,
+    /// Beyond what the database cost, where it did not.
+    beyond_max_ms: Option<f64>,
     late: usize,
     database_stopped: usize,
     api_percent: f64,
@@ -64,13 +73,19 @@ impl Row {
         leaderless.sort_by(f64::total_cmp);
         let sum = |of: fn(&Round) -> u64| self.rounds.iter().map(of).sum::<u64>();
         let count = |of: fn(&Round) -> bool| self.rounds.iter().filter(|round| of(round)).count();
+        let max = |stopped: bool| {
+            let rounds = self.rounds.iter().filter(|round| round.database_ms.is_some() == stopped);
+            rounds.map(Round::own_ms).max_by(f64::total_cmp)
+        };
         let (answered, failed) = (sum(|round| round.answered), sum(|round| round.failed));
         Cells {
             rounds: self.rounds.len(),
             leaderless_p50_ms: leaderless.get(leaderless.len().saturating_sub(1) / 2).copied().unwrap_or(0.0),
             leaderless_max_ms: leaderless.last().copied().unwrap_or(0.0),
+            undisturbed_max_ms: max(false),
+            beyond_max_ms: max(true),
             late: count(Round::is_late),
-            database_stopped: count(|round| round.database_stopped),
+            database_stopped: count(|round| round.database_ms.is_some()),
             api_percent: percent(answered, failed),
             offline: sum(|round| round.offline),
             overlapping: sum(|round| round.overlapping),
@@ -96,17 +111,23 @@ fn percent(answered: u64, failed: u64) -> f64 {
     if all == 0 { 0.0 } else { (number(answered) / number(all) * 10_000.0).round() / 100.0 }
 }
 
+fn rounded(value: Option<f64>) -> String {
+    value.map(|value| format!("{value:.0}")).unwrap_or_default()
+}
+
 /// The rows for the documentation.
 pub(super) fn table(rows: &[Row]) -> String {
     let mut text = String::from(
-        "| `--only ...` | rounds | leaderless p50 ms | max ms | too late | the database stopped | API answered % | agents offline | overlap | stale effects | lost writes | stuck deploys |\n\
-         | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n",
+        "| `--only ...` | rounds | leaderless p50 ms | max ms | where the database took writes, max ms | the database stopped | beyond the database then, max ms | too late | API answered % | agents offline | overlap | stale effects | lost writes | stuck deploys |\n\
+         | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n",
     );
     for row in rows {
         let Cells {
             rounds,
             leaderless_p50_ms,
             leaderless_max_ms,
+            undisturbed_max_ms,
+            beyond_max_ms,
             late,
             database_stopped,
             api_percent,
@@ -119,9 +140,11 @@ pub(super) fn table(rows: &[Row]) -> String {
         // Writing to a string does not fail.
         let _written = writeln!(
             text,
-            "| `{}` | {rounds} | {leaderless_p50_ms:.0} | {leaderless_max_ms:.0} | {late} | {database_stopped} | \
+            "| `{}` | {rounds} | {leaderless_p50_ms:.0} | {leaderless_max_ms:.0} | {} | {database_stopped} | {} | {late} | \
              {api_percent:.1} | {offline} | {overlapping} | {stale} | {lost} | {stuck} |",
-            row.name
+            row.name,
+            rounded(undisturbed_max_ms),
+            rounded(beyond_max_ms),
         );
     }
     text
@@ -138,8 +161,8 @@ mod tests {
 
     #[test]
     fn a_row_sums_its_rounds() {
-        let mut row =
-            Row { name: "cut".to_owned(), rounds: vec![round(3000.0, 0), round(10.0, 10), round(20.0, 20)] };
+        let lost = Round { database_ms: Some(2900.0), ..round(3000.0, 0) };
+        let mut row = Row { name: "cut".to_owned(), rounds: vec![lost, round(10.0, 10), round(20.0, 20)] };
         row.blame(&[Duration::from_secs(15), Duration::from_secs(99)]);
         let cells = row.cells();
         assert_eq!((cells.rounds, cells.late, cells.overlapping), (3, 1, 1));
@@ -147,7 +170,10 @@ mod tests {
             (cells.leaderless_p50_ms - 20.0).abs() < 0.1 && (cells.leaderless_max_ms - 3000.0).abs() < 0.1
         );
         assert!((cells.api_percent - 99.0).abs() < 0.01);
-        assert!(table(&[row]).ends_with("| `cut` | 3 | 20 | 3000 | 1 | 0 | 99.0 | 0 | 1 | 0 | 0 | 0 |\n"));
+        assert!(
+            table(&[row])
+                .ends_with("| `cut` | 3 | 20 | 3000 | 20 | 1 | 100 | 1 | 99.0 | 0 | 1 | 0 | 0 | 0 |\n")
+        );
     }
 
     #[test]

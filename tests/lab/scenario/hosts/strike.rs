@@ -165,7 +165,7 @@ async fn suffer(
     Ok(Round {
         leaderless_ms: leaderless,
         allowed_ms: clock::millis(allowed),
-        database_stopped: !gaps.is_empty(),
+        database_ms: stopped.map(clock::millis),
         // A fault that ends may cost another term, where the leader itself was slowed by it.
         false_takeovers: if outlived || stalled { 0 } else { settled.saturating_sub(next) },
         unnamed,
