@@ -165,3 +165,30 @@ async fn a_call_into_silence_is_unknown_and_ends_within_its_limit() -> Result<()
     }
     Ok(())
 }
+
+#[tokio::test]
+async fn where_answers_are_lost_no_renewal_follows_the_first() -> Result<()> {
+    let database = fresh().await?;
+    let outside = Outside::of(&database).await?;
+    let relay = Relay::start(shared().await?.set(), 46)?;
+    let party = Party::new(1, &relay.uri(&database.name)).await?;
+    let term = party.take().await;
+    let seq = async || Ok::<i64, anyhow::Error>(outside.one("leases", doc! {}).await?.get_i64("seq")?);
+    // On several connections, each of which could carry one more.
+    let looks = tokio::join!(party.look(), party.look(), party.look());
+    assert!(looks.0.is_some() && looks.1.is_some() && looks.2.is_some());
+    let before = seq().await?;
+    relay.deafen();
+    for _ in 0..3 {
+        // As whoever holds the lease gives up.
+        let renewed = tokio::time::timeout(TTL / 5, party.renew_in_time(term)).await;
+        assert!(!matches!(renewed, Ok(Answer::Applied | Answer::Refused)), "{renewed:?}");
+    }
+    assert_eq!(seq().await?, before + 1, "the others would wait as long as there are connections");
+    relay.heal();
+    let deadline = Instant::now() + LIMIT;
+    while party.renew(term).await != Answer::Applied {
+        assert!(Instant::now() < deadline, "not renewed when answers came again");
+    }
+    Ok(())
+}

@@ -10,7 +10,7 @@ pub(crate) use cluster::Cluster;
 pub(crate) use script::Script;
 pub(crate) use setup::{Elections, Packages, push_and_install, set_up};
 pub(crate) use town::Town;
-pub(crate) use writable::{Gap, Writable};
+pub(crate) use writable::Writable;
 
 /// How many hosts there are: each has a master and a member of the database.
 pub(crate) const COUNT: usize = 3;

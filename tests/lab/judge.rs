@@ -1,6 +1,7 @@
 //! Judges a run from outside: by the database's own order of events, and by what the masters say of themselves.
 
 use std::collections::HashMap;
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
@@ -113,12 +114,13 @@ impl Judge {
     }
 
     /// The longest time between `from` and `to` in which no batch became whole.
-    pub(crate) fn longest_gap(&self, from: Duration, to: Duration) -> Duration {
+    pub(crate) fn longest_gap(&self, from: Duration, to: Duration) -> Range<Duration> {
         let record = self.record();
         let within = record.whole.iter().map(|(at, _)| *at).filter(|at| (from..=to).contains(at));
         let ends: Vec<Duration> = within.chain([to]).collect();
         let begins = [from].into_iter().chain(ends.iter().copied());
-        begins.zip(&ends).map(|(begin, end)| end.saturating_sub(begin)).max().unwrap_or_default()
+        let gaps = begins.zip(&ends).map(|(begin, end)| begin..*end);
+        gaps.max_by_key(|gap| gap.end.saturating_sub(gap.start)).unwrap_or(from..to)
     }
 
     /// Rows that appeared after the fence rose above their term.

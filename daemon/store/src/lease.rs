@@ -4,7 +4,7 @@
 //! write that matched nothing is `Refused`. Times in the document come from the database's clock, are for
 //! people only, and decide nothing.
 
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use kontena_core::election::{
@@ -42,6 +42,8 @@ pub struct MongoLease {
     primaries: Primaries,
     /// How many primaries there had been at the last look.
     looked: AtomicU64,
+    /// Whether nothing came back from the last renewal.
+    unanswered: AtomicBool,
 }
 
 impl MongoLease {
@@ -49,7 +51,8 @@ impl MongoLease {
     #[must_use]
     pub fn new(store: &Store, party: LeaseParty) -> Self {
         let primaries = store.primaries().clone();
-        Self { database: store.database().clone(), party, primaries, looked: AtomicU64::new(0) }
+        let (looked, unanswered) = (AtomicU64::new(0), AtomicBool::new(false));
+        Self { database: store.database().clone(), party, primaries, looked, unanswered }
     }
 
     /// What a majority has. It may be older than what stands there now, which costs nothing but a refused
@@ -117,7 +120,23 @@ impl MongoLease {
         (filter, vec![set, doc! { "$unset": "released" }])
     }
 
-    fn renew(&self, term: Term, ttl: Duration) -> (Document, Vec<Document>) {
+    /// Where answers are lost, renewals may arrive all the same, and each one has the others wait for another ttl. So
+    /// after one from which nothing came back, it is asked first whether anything does; the next one renews again.
+    async fn renew(&self, term: Term, ttl: Duration, limit: Duration) -> Result<bool, Failure> {
+        if self.unanswered.load(Ordering::SeqCst) {
+            self.database.run_command(doc! { "ping": 1 }).await?;
+            self.unanswered.store(false, Ordering::SeqCst);
+            return Err(Failure::unknown("answers come again"));
+        }
+        // It stays so if whoever waits gives up. An error is an answer.
+        self.unanswered.store(true, Ordering::SeqCst);
+        let (filter, change) = self.renewal(term, ttl);
+        let renewed = self.update(filter, change, limit).await;
+        self.unanswered.store(false, Ordering::SeqCst);
+        renewed
+    }
+
+    fn renewal(&self, term: Term, ttl: Duration) -> (Document, Vec<Document>) {
         let filter = doc! { "_id": LEADER, "term": stored(term.0), "holder": self.party.holder.to_string() };
         let set = doc! { "$set": {
             "seq": { "$add": ["$seq", stored(1)] },
@@ -135,28 +154,32 @@ impl MongoLease {
 
 impl LeaseStore for MongoLease {
     async fn execute(&self, command: Command, limit: Duration) -> Answer {
-        let (filter, change) = match command {
+        let written = match command {
             Command::Look => {
                 return match self.look(limit).await {
                     Ok(lease) => Answer::Seen(lease),
                     Err(failure) => unknown("look", &failure),
                 };
             }
-            Command::Create => {
-                return match self.create(limit).await {
-                    Ok(()) => Answer::Applied,
-                    Err(Failure::Duplicate) => Answer::Refused,
-                    Err(failure) => unknown("write", &failure),
-                };
+            Command::Create => match self.create(limit).await {
+                Ok(()) => Ok(true),
+                Err(Failure::Duplicate) => Ok(false),
+                Err(failure) => Err(failure),
+            },
+            Command::Acquire { observed, term, ttl } => {
+                let (filter, change) = self.acquire(observed, term, ttl);
+                self.update(filter, change, limit).await
             }
-            Command::Acquire { observed, term, ttl } => self.acquire(observed, term, ttl),
-            Command::Renew { term, ttl } => self.renew(term, ttl),
-            Command::Release { term, reason } => self.release(term, reason),
+            Command::Renew { term, ttl } => self.renew(term, ttl, limit).await,
+            Command::Release { term, reason } => {
+                let (filter, change) = self.release(term, reason);
+                self.update(filter, change, limit).await
+            }
             Command::Raise { .. } => {
                 return unknown("write", &Failure::unknown("a raise is not a call on the lease"));
             }
         };
-        match self.update(filter, change, limit).await {
+        match written {
             Ok(true) => Answer::Applied,
             Ok(false) => Answer::Refused,
             Err(failure) => unknown("write", &failure),

@@ -1,9 +1,13 @@
 //! Who does not come back is given up, and not before it had time to.
 
+use std::fs;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result};
 use kontena_testkit::agent::{Agent, Dial, dial};
+use kontena_testkit::master::{Master, Settings};
+use kontena_testkit::mongod::shared;
+use kontena_testkit::relay::{Hold, Relay};
 use mongodb::bson::{Bson, doc};
 use tokio::time::sleep;
 
@@ -58,13 +62,7 @@ async fn a_session_that_was_ended_by_mistake_is_claimed_anew() -> Result<()> {
     let stage = Stage::set().await?;
     let mut connection = dial(&stage.dial()).await?;
     connection.expect(SOON).await?;
-    // So that the next ping comes before the leader gives the node up.
-    sleep(Duration::from_secs(15)).await;
-    // As another master does that took this one for dead.
-    let ended = doc! {
-        "$set": { "connected": false }, "$currentDate": { "session_lost_at": true }, "$unset": { "master_id": "" },
-    };
-    stage.outside.collection("host_nodes").update_one(doc! { "name": "node-1" }, ended).await?;
+    end_by_mistake(&stage).await?;
     let held = tokio::spawn(async move { connection.expect_close(LATE).await });
     let deadline = Instant::now() + LATE;
     loop {
@@ -79,5 +77,49 @@ async fn a_session_that_was_ended_by_mistake_is_claimed_anew() -> Result<()> {
     }
     assert!(!held.is_finished(), "the agent was sent away");
     held.abort();
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_claim_whose_answer_is_lost_does_not_end_the_agent() -> Result<()> {
+    let database = shared().await?.database();
+    let relay = Relay::start(shared().await?.set(), 47)?;
+    let master = Master::start(Settings::new("only", relay.uri(&database.name))).await?;
+    let stage = Stage::around(master, database).await?;
+    let mut connection = dial(&stage.dial()).await?;
+    connection.expect(SOON).await?;
+    // The filter of the claim, which nothing else says: a document of ten bytes, with a null.
+    relay.cut_at("session_lost_at\0\n\0\0\0\n$ne", Hold::Reply);
+    end_by_mistake(&stage).await?;
+    let mut held = tokio::spawn(async move { connection.expect_close(LATE * 2).await });
+    relay.was_cut().await;
+    let node = async || stage.outside.one("host_nodes", doc! { "name": "node-1" }).await;
+    eventually("the claim", async || Ok(node().await?.get_i64("session_epoch")? == 2)).await?;
+    // Its answer is lost with the connection.
+    relay.close();
+    relay.heal();
+    let said = "a session had been claimed anew without an answer";
+    let deadline = Instant::now() + LATE;
+    while !fs::read_to_string(stage.master.log_file())?.contains(said) {
+        if held.is_finished() {
+            anyhow::bail!("the agent was sent away: {:?}", (&mut held).await);
+        }
+        anyhow::ensure!(Instant::now() < deadline, "the claim was not noticed: {}", node().await?);
+        sleep(POLL * 10).await;
+    }
+    assert!(node().await?.get_bool("connected")?);
+    assert!(!held.is_finished(), "the agent was sent away");
+    held.abort();
+    Ok(())
+}
+
+/// As another master does that took the one of the only agent for dead; and so that the next ping comes before the
+/// leader gives the node up.
+async fn end_by_mistake(stage: &Stage) -> Result<()> {
+    sleep(Duration::from_secs(15)).await;
+    let ended = doc! {
+        "$set": { "connected": false }, "$currentDate": { "session_lost_at": true }, "$unset": { "master_id": "" },
+    };
+    stage.outside.collection("host_nodes").update_one(doc! { "name": "node-1" }, ended).await?;
     Ok(())
 }

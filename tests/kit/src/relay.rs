@@ -75,6 +75,11 @@ impl Relay {
         self.change(|control| control.cut = true);
     }
 
+    /// What the client says arrives, and nothing comes back.
+    pub fn deafen(&self) {
+        self.change(|control| control.deaf = true);
+    }
+
     /// Falls silent by itself at the next message to the database that contains `needle`, such as the name of a
     /// command: at exactly that point of whatever the client does.
     pub fn cut_at(&self, needle: &str, hold: Hold) {
@@ -89,7 +94,7 @@ impl Relay {
     /// Ends the silence; what was held back flows on, as TCP would send it again.
     pub fn heal(&self) {
         self.tripwire.clear();
-        self.change(|control| control.cut = false);
+        self.change(|control| (control.cut, control.deaf) = (false, false));
     }
 
     /// Ends all present connections; also in a silence. New ones are welcome.

@@ -1,5 +1,6 @@
 //! When the database takes writes, as an outsider sees it: how long a lost primary stopped everybody.
 
+use std::ops::Range;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -49,22 +50,13 @@ impl Writable {
     }
 
     /// The times between `from` and `to` without an acknowledged write that were longer than `pace`, in their order.
-    pub(crate) fn gaps(&self, from: Duration, to: Duration, pace: Duration) -> Vec<Gap> {
+    pub(crate) fn gaps(&self, from: Duration, to: Duration, pace: Duration) -> Vec<Range<Duration>> {
         let acknowledged = self.acknowledged.lock().unwrap_or_else(PoisonError::into_inner);
         let within = acknowledged.iter().copied().filter(|at| (from..=to).contains(at));
         let ends: Vec<Duration> = within.chain([to]).collect();
         let begins = [from].into_iter().chain(ends.iter().copied());
-        let gaps = begins.zip(&ends).map(|(begin, end)| Gap { length: end.saturating_sub(begin), end: *end });
-        gaps.filter(|gap| gap.length > pace).collect()
+        begins.zip(&ends).map(|(begin, end)| begin..*end).filter(|gap| gap.end > gap.start + pace).collect()
     }
-}
-
-/// A time in which the database took no writes.
-#[derive(Clone, Copy, Debug)]
-pub(crate) struct Gap {
-    pub(crate) length: Duration,
-    /// By boot time.
-    pub(crate) end: Duration,
 }
 
 impl Drop for Writable {

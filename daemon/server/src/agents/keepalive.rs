@@ -4,7 +4,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
-use kontena_core::agents::keepalive::{Verdict, judge};
+use kontena_core::agents::keepalive::{Held, Verdict, judge};
 use kontena_core::id::Id;
 use kontena_store::{Ending, Failure};
 use tokio::sync::mpsc;
@@ -66,18 +66,25 @@ async fn look(agents: &Agents, heard: &[Arc<Handle>]) -> Result<(), Failure> {
     let records = nodes.records(&ids, LIMIT).await?;
     for handle in heard {
         let session = handle.session();
-        match judge(session.epoch, &handle.node_id, records.get(&handle.node)) {
+        let held =
+            Held { master: me, epoch: session.epoch, claimed: handle.claimed(), node_id: &handle.node_id };
+        match judge(held, records.get(&handle.node)) {
             Verdict::Stays | Verdict::Unsure => {}
             Verdict::Reclaims => {
-                if let Some(epoch) = nodes.reclaim(session, me, LIMIT).await? {
+                handle.claims();
+                if nodes.reclaim(session, me, LIMIT).await? {
                     tracing::info!(NODE = handle.node_id, "claimed a session anew that was ended by mistake");
-                    handle.renew(epoch);
+                    handle.renew(session.epoch + 1);
                 }
+            }
+            Verdict::Claimed(epoch) => {
+                tracing::info!(NODE = handle.node_id, "a session had been claimed anew without an answer");
+                handle.renew(epoch);
             }
             Verdict::Ends(_) => {
                 // Two of these make the agent end itself: a primary that was deposed must not decide that.
                 let record = nodes.record_for_certain(handle.node, LIMIT).await?;
-                if let Verdict::Ends(refusal) = judge(session.epoch, &handle.node_id, record.as_ref()) {
+                if let Verdict::Ends(refusal) = judge(held, record.as_ref()) {
                     tracing::info!(NODE = handle.node_id, code = refusal.code, "{}", refusal.reason);
                     handle.end(refusal, Ending::Gone);
                 }

@@ -1,7 +1,7 @@
 //! The sessions that this master holds, by node.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicI64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use kontena_core::agents::Refusal;
@@ -30,22 +30,35 @@ pub(super) struct Handle {
     pub(super) grid: Id,
     pub(super) node_id: String,
     epoch: AtomicI64,
+    claims: AtomicBool,
     orders: mpsc::Sender<Order>,
 }
 
 impl Handle {
     pub(super) fn new(session: Session, grid: Id, node_id: String, orders: mpsc::Sender<Order>) -> Self {
         let Session { node, epoch } = session;
-        Self { node, grid, node_id, epoch: AtomicI64::new(epoch), orders }
+        let (epoch, claims) = (AtomicI64::new(epoch), AtomicBool::new(false));
+        Self { node, grid, node_id, epoch, claims, orders }
     }
 
     pub(super) fn session(&self) -> Session {
         Session { node: self.node, epoch: self.epoch.load(Ordering::Acquire) }
     }
 
+    /// The session is about to be claimed anew, under the next epoch.
+    pub(super) fn claims(&self) {
+        self.claims.store(true, Ordering::Release);
+    }
+
+    /// Under which epoch it was claimed anew, if it is not known whether that was made.
+    pub(super) fn claimed(&self) -> Option<i64> {
+        self.claims.load(Ordering::Acquire).then(|| self.session().epoch + 1)
+    }
+
     /// The session goes on under another epoch.
     pub(super) fn renew(&self, epoch: i64) {
         self.epoch.store(epoch, Ordering::Release);
+        self.claims.store(false, Ordering::Release);
     }
 
     /// Hands an order to the session; false if it has ended.
@@ -72,12 +85,14 @@ impl Registry {
         sessions.insert(handle.node, handle)
     }
 
-    /// Removes a session, unless a newer one of its node has come.
-    pub(super) fn remove(&self, handle: &Arc<Handle>) {
+    /// Removes a session, unless a newer one of its node has come; whether it did.
+    pub(super) fn remove(&self, handle: &Arc<Handle>) -> bool {
         let mut sessions = self.0.lock().unwrap_or_else(PoisonError::into_inner);
-        if sessions.get(&handle.node).is_some_and(|found| Arc::ptr_eq(found, handle)) {
+        let is_last = sessions.get(&handle.node).is_some_and(|found| Arc::ptr_eq(found, handle));
+        if is_last {
             sessions.remove(&handle.node);
         }
+        is_last
     }
 
     pub(super) fn get(&self, node: Id) -> Option<Arc<Handle>> {

@@ -114,10 +114,10 @@ pub(super) async fn run(agents: Agents, mut socket: Socket, admitted: Admitted) 
         Ok(()) => desk.serve(&mut socket, &mut orders).await,
         Err(end) => end,
     };
-    desk.agents.0.registry.remove(&desk.handle);
+    let is_last = desk.agents.0.registry.remove(&desk.handle);
     desk.agents.0.arrivals.left(&desk.name);
     orders.close();
-    desk.finish(socket, end).boxed().await;
+    desk.finish(socket, end, is_last).boxed().await;
 }
 
 impl Desk {
@@ -317,8 +317,9 @@ impl Desk {
         }
     }
 
-    /// Notes the end, tells the agent, and carries out what was received.
-    async fn finish(mut self, mut socket: Socket, end: End) {
+    /// Notes the end, tells the agent, and carries out what was received. The record of who was not the last session of
+    /// its node here is its successor's already.
+    async fn finish(mut self, mut socket: Socket, end: End, is_last: bool) {
         let End { close, noted, ending } = end;
         tracing::debug!(NODE = self.handle.node_id, name = self.name, code = noted.code, "{}", noted.reason);
         // Who waits for an answer learns at once that none will come.
@@ -336,7 +337,10 @@ impl Desk {
             Ok::<(), Error>(())
         };
         let session = self.handle.session();
-        let note = self.agents.0.endings.ask(Ended { session, ending, close: noted });
+        let endings = &self.agents.0.endings;
+        let note = async move {
+            if is_last { endings.ask(Ended { session, ending, close: noted }).await } else { Ok(()) }
+        };
         let (agents, handle) = (self.agents.clone(), Arc::clone(&self.handle));
         let (current, mut waiting) = (self.current.take(), std::mem::take(&mut self.waiting));
         let finish = async move {

@@ -166,20 +166,19 @@ impl HostNodes {
         Ok(row.as_ref().map(record))
     }
 
-    /// Claims a session anew that was ended by mistake; returns its new epoch, if nobody else claimed it.
+    /// Claims a session anew that was ended by mistake, under the next epoch; whether it did. Nobody else claimed it then.
     pub async fn reclaim(
         &self,
         session: Session,
         master: HolderId,
         limit: Duration,
-    ) -> Result<Option<i64>, Failure> {
+    ) -> Result<bool, Failure> {
         let Session { node, epoch } = session;
-        let next = epoch + 1;
         let update = doc! {
             "q": { "_id": oid(node), "session_epoch": epoch, "session_lost_at": { "$ne": Bson::Null } },
             "u": {
                 "$set": {
-                    "session_epoch": next, "master_id": stored_id(master), "connected": true,
+                    "session_epoch": epoch + 1, "master_id": stored_id(master), "connected": true,
                     "websocket_connection": { "opened": true },
                 },
                 "$currentDate": { "last_seen_at": true },
@@ -188,7 +187,7 @@ impl HostNodes {
         };
         let matched =
             write(self.store.database(), doc! { "update": HOST_NODES, "updates": [update] }, limit).await?;
-        Ok((matched == 1).then_some(next))
+        Ok(matched == 1)
     }
 
     /// Who holds the session of a node. None if there is no such node.
@@ -343,11 +342,15 @@ fn owner_fields() -> Document {
 
 fn owner(row: &Document) -> NodeOwner {
     NodeOwner {
-        master: row.get_str("master_id").ok().and_then(|holder| holder.parse().ok()),
+        master: master(row),
         epoch: integer(row, "session_epoch").unwrap_or(0),
         connected: connected(row),
         name: row.text("name").unwrap_or_default(),
     }
+}
+
+fn master(row: &Document) -> Option<HolderId> {
+    row.get_str("master_id").ok().and_then(|holder| holder.parse().ok())
 }
 
 fn record_fields() -> Document {
@@ -360,6 +363,7 @@ fn record(row: &Document) -> Record {
     let seconds = text.split(['.', 'Z']).next().unwrap_or_default().replace('T', " ");
     Record {
         epoch: integer(row, "session_epoch").unwrap_or(0),
+        master: master(row),
         connected: connected(row),
         orphaned: row.get_datetime("session_lost_at").is_ok(),
         name: row.text("name").unwrap_or_default(),

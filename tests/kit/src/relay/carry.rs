@@ -24,6 +24,8 @@ const ACCEPT_AGAIN: Duration = Duration::from_millis(10);
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Control {
     pub(super) cut: bool,
+    /// The same for what the database says only.
+    pub(super) deaf: bool,
     pub(super) delay: Duration,
     /// Connections end when it moves on.
     pub(super) epoch: u64,
@@ -38,16 +40,24 @@ pub(super) struct Way {
 }
 
 impl Way {
-    /// Waits until traffic may flow.
-    async fn open(&mut self) -> io::Result<()> {
+    /// Waits until traffic in this direction may flow.
+    async fn open(&mut self, direction: Direction) -> io::Result<()> {
+        let closed = |now: &Control| now.cut || now.deaf && direction == Direction::Back;
         loop {
-            self.control.wait_for(|now| !now.cut).await.map_err(io::Error::other)?;
+            self.control.wait_for(|now| !closed(now)).await.map_err(io::Error::other)?;
             if !self.tripwire.is_tripped() {
                 return Ok(());
             }
             self.tripwire.reset().await;
         }
     }
+}
+
+/// To the database, or back from it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Direction {
+    There,
+    Back,
 }
 
 /// Serves the connections to one member.
@@ -77,7 +87,7 @@ async fn connection(client: TcpStream, port: u16, way: Way) {
 }
 
 async fn both_ways(client: TcpStream, port: u16, mut way: Way) -> io::Result<()> {
-    way.open().await?;
+    way.open(Direction::There).await?;
     let server = TcpStream::connect((Ipv4Addr::LOCALHOST, port)).await?;
     // The relay adds the delay it is told and no other.
     client.set_nodelay(true)?;
@@ -86,8 +96,14 @@ async fn both_ways(client: TcpStream, port: u16, mut way: Way) -> io::Result<()>
     let (from_server, to_server) = server.into_split();
     let (rename, tripwire) = (Arc::clone(&way.rename), Arc::clone(&way.tripwire));
     tokio::try_join!(
-        one_way(from_client, to_server, |_| {}, |message| tripwire.touched_by(message), way.clone()),
-        one_way(from_server, to_client, |message| rename.apply(message), |_| None, way),
+        one_way(
+            Direction::There,
+            (from_client, to_server),
+            |_| {},
+            |message| tripwire.touched_by(message),
+            way.clone()
+        ),
+        one_way(Direction::Back, (from_server, to_client), |message| rename.apply(message), |_| None, way),
     )?;
     Ok(())
 }
@@ -95,8 +111,8 @@ async fn both_ways(client: TcpStream, port: u16, mut way: Way) -> io::Result<()>
 /// An end of the source, even a reset one, reaches the sink after what was sent before it, and not
 /// during a cut.
 async fn one_way(
-    mut source: OwnedReadHalf,
-    mut sink: OwnedWriteHalf,
+    direction: Direction,
+    (mut source, mut sink): (OwnedReadHalf, OwnedWriteHalf),
     change: impl Fn(&mut [u8]),
     trip: impl Fn(&[u8]) -> Option<Hold>,
     mut way: Way,
@@ -115,13 +131,13 @@ async fn one_way(
         while let Some((sent, message)) = receiver.recv().await {
             let delay = way.control.borrow().delay;
             sleep_until(sent + delay).await;
-            way.open().await?;
+            way.open(direction).await?;
             if trip(&message) != Some(Hold::Reply) {
-                way.open().await?;
+                way.open(direction).await?;
             }
             sink.write_all(&message).await?;
         }
-        way.open().await?;
+        way.open(direction).await?;
         sink.shutdown().await
     };
     tokio::try_join!(reading, writing)?;

@@ -1,5 +1,6 @@
 //! The ways in which hosts are broken: what each one hits, and how long nobody may be in charge for it.
 
+use std::ops::Range;
 use std::time::Duration;
 
 use clap::ValueEnum;
@@ -221,6 +222,27 @@ pub(super) struct Allowance {
     pub(super) margin: Duration,
 }
 
+/// How much of an interruption is the database's, which took no writes in these gaps before its end, if it is.
+pub(super) fn stopped(
+    gaps: &[Range<Duration>],
+    interruption: &Range<Duration>,
+    ended: bool,
+    pace: Duration,
+) -> Option<Duration> {
+    let back = if ended {
+        // Silence is counted anew after each.
+        gaps.last()?.end
+    } else {
+        // A leader that goes on needs a database that goes on: a write between two gaps is nothing yet.
+        let gaps = gaps.iter().filter(|gap| gap.end > interruption.start);
+        gaps.fold(None, |back: Option<Duration>, gap| {
+            let follows = gap.start <= back.unwrap_or(interruption.start) + pace;
+            if follows { Some(gap.end) } else { back }
+        })?
+    };
+    Some(back.saturating_sub(interruption.start))
+}
+
 /// How long nobody may be in charge, if the database took no writes for `stopped`, and if the term ended.
 pub(super) fn bound(
     whom: Whom,
@@ -265,6 +287,22 @@ mod tests {
         assert_eq!(of(Whom::Primary, Way::Cut, Some(AWAY), false), AWAY + MARGIN, "the leader was not lost");
         assert_eq!(of(Whom::Both, Way::PowerLoss, Some(AWAY), true), AWAY + TTL_DEFAULT + MARGIN);
         assert_eq!(of(Whom::All, Way::Kill, None, true), TTL_DEFAULT + MARGIN);
+    }
+
+    #[test]
+    fn the_database_is_back_when_it_goes_on_taking_writes() {
+        fn of(gaps: &[Range<Duration>], ended: bool) -> Option<u128> {
+            let interruption = Duration::from_millis(140)..Duration::from_millis(7170);
+            stopped(gaps, &interruption, ended, MARGIN).map(|time| time.as_millis())
+        }
+        let ms = Duration::from_millis;
+        assert_eq!(of(&[ms(137)..ms(6516), ms(6516)..ms(7133)], false), Some(6993));
+        // It took writes for a second, and the leader made none.
+        assert_eq!(of(&[ms(137)..ms(4000), ms(5000)..ms(6000)], false), Some(3860));
+        assert_eq!(of(&[ms(137)..ms(4000), ms(5000)..ms(6000)], true), Some(5860));
+        // What came long after its interruption began is no excuse.
+        assert_eq!(of(&[ms(2000)..ms(2900)], false), None);
+        assert_eq!((of(&[], false), of(&[], true)), (None, None));
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! Breaks a host, waits until the masters have dealt with it, and mends it.
 
+use std::ops::Range;
 use std::process::Stdio;
 use std::time::Duration;
 
@@ -10,11 +11,11 @@ use tokio::io::{AsyncBufReadExt, BufReader};
 use tokio::process::{Child, Command};
 use tokio::time::{Instant, sleep};
 
-use super::fault::{Allowance, Fault, Named, WATCHDOG, Way, Whom, bound, named};
+use super::fault::{Allowance, Fault, Named, WATCHDOG, Way, Whom, bound, named, stopped};
 use super::full;
 use super::row::Round;
 use crate::clock;
-use crate::hosts::{COUNT, Cluster, Gap, Script, Town, UNIT};
+use crate::hosts::{COUNT, Cluster, Script, Town, UNIT};
 
 /// A longer time without a write is one of the database's elections, or worse.
 const PACE: Duration = Duration::from_millis(500);
@@ -101,24 +102,21 @@ async fn suffer(
     cluster.expect_slow(way == Way::Delay);
     let (mut at, broken) = strike(cluster, (whom, way), host, other, number).await?;
     let outlived = whom == Whom::Primary || !way.ends_term();
-    let (next, leaderless) = if outlived {
+    let (next, interruption) = if outlived {
         if matches!(broken, Broken::MemberDisk(_)) {
             // It took until now that anybody noticed; what came before is ordinary life.
             at = at.max(clock::now().saturating_sub(LASTS));
         }
         outlive(cluster, term, at, way).await?
     } else {
-        cluster.leaderless(term, at).await?
+        let (next, leaderless) = cluster.leaderless(term, at).await?;
+        (next, at..at + Duration::from_secs_f64(leaderless / 1e3))
     };
-    // A gap is one of the database's elections, or it is the ordinary pace of writing. There may be several: a majority
-    // that just found together may stop again. What comes after the next leader acted delayed nobody.
-    let until = if next > term { at + Duration::from_secs_f64(leaderless / 1e3) } else { clock::now() };
-    let gaps = cluster.writable.gaps(at, until, PACE);
-    let stopped = if next > term {
-        gaps.last().map(|gap| gap.end.saturating_sub(at))
-    } else {
-        gaps.iter().map(|gap| gap.length).max()
-    };
+    let leaderless = clock::millis(interruption.end.saturating_sub(interruption.start));
+    // A gap is one of the database's elections, or it is the ordinary pace of writing. What comes after a leader acted
+    // again delayed nobody.
+    let gaps = cluster.writable.gaps(at, interruption.end, PACE);
+    let stopped = stopped(&gaps, &interruption, next > term, PACE);
     let allowance = Allowance { ttl: cluster.access.ttl, margin };
     let allowed = bound(whom, way, stopped, next > term, allowance);
     let strength = if matches!(way, Way::Loss | Way::Delay) {
@@ -161,7 +159,7 @@ async fn suffer(
     full::all_members(&cluster.script).await?;
     let (_, settled) = cluster.settled().await?;
     // A majority that answers by fits and starts may cost another term, which is no master's fault.
-    let stalled = !cluster.writable.gaps(until, clock::now(), PACE).is_empty();
+    let stalled = !cluster.writable.gaps(interruption.end, clock::now(), PACE).is_empty();
     Ok(Round {
         leaderless_ms: leaderless,
         allowed_ms: clock::millis(allowed),
@@ -175,27 +173,25 @@ async fn suffer(
 }
 
 /// When the database took no writes, in milliseconds after the fault.
-fn in_words(gaps: &[Gap], at: Duration) -> String {
+fn in_words(gaps: &[Range<Duration>], at: Duration) -> String {
     if gaps.is_empty() {
         return "never".to_owned();
     }
-    let one = |gap: &Gap| {
-        let end = gap.end.saturating_sub(at);
-        format!("{} to {}", end.saturating_sub(gap.length).as_millis(), end.as_millis())
-    };
+    let since = |moment: Duration| moment.saturating_sub(at).as_millis();
+    let one = |gap: &Range<Duration>| format!("{} to {}", since(gap.start), since(gap.end));
     gaps.iter().map(one).collect::<Vec<_>>().join(" and ")
 }
 
 /// Waits until a leader acts without a pause on a database that takes writes; the term then, and the longest time
 /// without a leader.
-async fn outlive(cluster: &Cluster, term: u64, at: Duration, way: Way) -> Result<(u64, f64)> {
+async fn outlive(cluster: &Cluster, term: u64, at: Duration, way: Way) -> Result<(u64, Range<Duration>)> {
     let deadline = Instant::now() + PATIENCE;
     let (pace, calm_for) = if way == Way::Delay { (PACE_SLOW, CALM_SLOW) } else { (PACE, CALM) };
     loop {
         let now = clock::now();
         let since = now.saturating_sub(calm_for);
-        let calm = cluster.judge.longest_gap(since, now) < pace
-            && cluster.writable.gaps(since, now, pace).is_empty();
+        let gap = cluster.judge.longest_gap(since, now);
+        let calm = gap.end < gap.start + pace && cluster.writable.gaps(since, now, pace).is_empty();
         if now >= at + LASTS && calm {
             break;
         }
@@ -206,7 +202,7 @@ async fn outlive(cluster: &Cluster, term: u64, at: Duration, way: Way) -> Result
         sleep(Duration::from_millis(100)).await;
     }
     let longest = cluster.judge.longest_gap(at, clock::now());
-    Ok((cluster.judge.latest().term.max(term), clock::millis(longest)))
+    Ok((cluster.judge.latest().term.max(term), longest))
 }
 
 /// Breaks what is to be broken; returns when that was.
