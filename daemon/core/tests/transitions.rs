@@ -209,6 +209,8 @@ fn who_knows_only_an_older_protocol_or_is_not_eligible_does_not_stand() {
     let mut election = follower();
     election.step(at(0), Input::Eligible(false));
     assert_eq!(election.step(at(5), seen(lease(3, 7, None))), []);
+    assert_eq!(election.step(at(50), Input::Eligible(true)), [Command::Look], "at once");
+    assert_eq!(election.step(at(55), seen(lease(3, 7, None))), [acquire(3, 7)]);
     let mut election = leader();
     let commands = election.step(at(100), Input::Eligible(false));
     assert_eq!(commands, [Command::Release { term: Term(4), reason: EndReason::Resigned }]);

@@ -19,9 +19,12 @@ const PATIENCE: Duration = Duration::from_millis(400);
 /// The same while packets are slow: a new connection alone takes several round trips.
 const PATIENCE_SLOW: Duration = Duration::from_secs(5);
 
+/// When a write was sent and when it was acknowledged, by boot time.
+type Writes = Arc<Mutex<Vec<Range<Duration>>>>;
+
 /// Writes all the time, and remembers when that succeeded.
 pub(crate) struct Writable {
-    acknowledged: Arc<Mutex<Vec<Duration>>>,
+    acknowledged: Writes,
     slow: Arc<AtomicBool>,
     task: JoinHandle<()>,
 }
@@ -49,14 +52,25 @@ impl Writable {
         self.slow.store(slow, Ordering::Relaxed);
     }
 
-    /// The times between `from` and `to` without an acknowledged write that were longer than `pace`, in their order.
+    /// The times between `from` and `to` without an acknowledged write that were longer than `pace`, in their order. What
+    /// was sent before a fault may be acknowledged after it: such a time begins when the last write before it was sent.
+    /// It ends when the next one was acknowledged, as that one may have waited as well.
     pub(crate) fn gaps(&self, from: Duration, to: Duration, pace: Duration) -> Vec<Range<Duration>> {
-        let acknowledged = self.acknowledged.lock().unwrap_or_else(PoisonError::into_inner);
-        let within = acknowledged.iter().copied().filter(|at| (from..=to).contains(at));
-        let ends: Vec<Duration> = within.chain([to]).collect();
-        let begins = [from].into_iter().chain(ends.iter().copied());
-        begins.zip(&ends).map(|(begin, end)| begin..*end).filter(|gap| gap.end > gap.start + pace).collect()
+        gaps(&self.acknowledged.lock().unwrap_or_else(PoisonError::into_inner), from, to, pace)
     }
+}
+
+fn gaps(writes: &[Range<Duration>], from: Duration, to: Duration, pace: Duration) -> Vec<Range<Duration>> {
+    let within = writes.iter().filter(|write| (from..=to).contains(&write.start));
+    let mut begin = from;
+    let mut gaps = Vec::new();
+    for write in within.cloned().chain([to..to]) {
+        if write.start > begin + pace {
+            gaps.push(begin..write.end.min(to));
+        }
+        begin = write.start;
+    }
+    gaps
 }
 
 impl Drop for Writable {
@@ -65,20 +79,31 @@ impl Drop for Writable {
     }
 }
 
-async fn write(
-    [quick, patient]: [Collection<Document>; 2],
-    acknowledged: Arc<Mutex<Vec<Duration>>>,
-    slow: Arc<AtomicBool>,
-) {
+async fn write([quick, patient]: [Collection<Document>; 2], acknowledged: Writes, slow: Arc<AtomicBool>) {
     loop {
         let slow = slow.load(Ordering::Relaxed);
         let (collection, patience) = if slow { (&patient, PATIENCE_SLOW) } else { (&quick, PATIENCE) };
         let sent = clock::now();
         let write = collection.insert_one(doc! {}).write_concern(WriteConcern::majority());
         if let Ok(Ok(_)) = timeout(patience, async { write.await }).await {
-            // What was sent before a fault may be acknowledged after it: the time of sending counts.
-            acknowledged.lock().unwrap_or_else(PoisonError::into_inner).push(sent);
+            acknowledged.lock().unwrap_or_else(PoisonError::into_inner).push(sent..clock::now());
         }
         sleep(EVERY).await;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_database_is_back_when_it_acknowledges_and_was_away_since_it_was_last_asked_with_success() {
+        let ms = Duration::from_millis;
+        let writes = [(90, 95), (120, 180), (1750, 2100), (2120, 2450), (2460, 2465)];
+        let writes = writes.map(|(sent, acknowledged)| ms(sent)..ms(acknowledged));
+        assert_eq!(gaps(&writes, ms(100), ms(2500), ms(500)), [ms(120)..ms(2100)]);
+        assert_eq!(gaps(&writes, ms(100), ms(1900), ms(500)), [ms(120)..ms(1900)], "whoever asks in between");
+        assert_eq!(gaps(&writes, ms(2110), ms(3000), ms(500)), [ms(2460)..ms(3000)]);
+        assert_eq!(gaps(&[], ms(100), ms(400), ms(500)), []);
     }
 }

@@ -129,6 +129,10 @@ impl Election {
             Input::Renounce { reason, sit_out } => self.renounce(now, reason, sit_out),
             Input::Eligible(eligible) => {
                 self.state.eligible = eligible;
+                if eligible {
+                    // The lease may be free, and nobody else may be there.
+                    self.hinted(now);
+                }
                 if let (false, Role::Holding(holding)) = (eligible, &self.state.role) {
                     self.release(now, holding.term, EndReason::Resigned);
                 }

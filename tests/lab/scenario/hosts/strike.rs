@@ -115,8 +115,9 @@ async fn suffer(
     let leaderless = clock::millis(interruption.end.saturating_sub(interruption.start));
     // A gap is one of the database's elections, or it is the ordinary pace of writing. What comes after a leader acted
     // again delayed nobody.
-    let gaps = cluster.writable.gaps(at, interruption.end, PACE);
-    let stopped = stopped(&gaps, &interruption, next > term, PACE);
+    let (pace, _) = patience(way);
+    let gaps = cluster.writable.gaps(at, interruption.end, pace);
+    let stopped = stopped(&gaps, &interruption, next > term, pace);
     let allowance = Allowance { ttl: cluster.access.ttl, margin };
     let allowed = bound(whom, way, stopped, next > term, allowance);
     let strength = if matches!(way, Way::Loss | Way::Delay) {
@@ -159,7 +160,7 @@ async fn suffer(
     full::all_members(&cluster.script).await?;
     let (_, settled) = cluster.settled().await?;
     // A majority that answers by fits and starts may cost another term, which is no master's fault.
-    let stalled = !cluster.writable.gaps(interruption.end, clock::now(), PACE).is_empty();
+    let stalled = !cluster.writable.gaps(interruption.end, clock::now(), pace).is_empty();
     Ok(Round {
         leaderless_ms: leaderless,
         allowed_ms: clock::millis(allowed),
@@ -182,11 +183,16 @@ fn in_words(gaps: &[Range<Duration>], at: Duration) -> String {
     gaps.iter().map(one).collect::<Vec<_>>().join(" and ")
 }
 
+/// What is more than the ordinary pace of writing, and for how long it must be kept.
+fn patience(way: Way) -> (Duration, Duration) {
+    if way == Way::Delay { (PACE_SLOW, CALM_SLOW) } else { (PACE, CALM) }
+}
+
 /// Waits until a leader acts without a pause on a database that takes writes; the term then, and the longest time
 /// without a leader.
 async fn outlive(cluster: &Cluster, term: u64, at: Duration, way: Way) -> Result<(u64, Range<Duration>)> {
     let deadline = Instant::now() + PATIENCE;
-    let (pace, calm_for) = if way == Way::Delay { (PACE_SLOW, CALM_SLOW) } else { (PACE, CALM) };
+    let (pace, calm_for) = patience(way);
     loop {
         let now = clock::now();
         let since = now.saturating_sub(calm_for);
