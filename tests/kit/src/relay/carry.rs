@@ -80,9 +80,11 @@ async fn connection(client: TcpStream, port: u16, way: Way) {
     let epoch = way.control.borrow().epoch;
     let mut closing = way.control.clone();
     tokio::select! {
+        // Of a connection that was closed before a silence ended, nothing that was held back goes on.
+        biased;
+        _ = closing.wait_for(|now| now.epoch != epoch) => {}
         // Its error is what ended the connection, and both sides see it end.
         _ = both_ways(client, port, way) => {}
-        _ = closing.wait_for(|now| now.epoch != epoch) => {}
     }
 }
 
