@@ -319,3 +319,8 @@ fn connected(row: &Document) -> bool {
 fn stored_id(holder: kontena_core::election::HolderId) -> Bson {
     Bson::String(holder.to_string())
 }
+
+/// Who holds the session of this node.
+pub(crate) fn master(row: &Document) -> Option<kontena_core::election::HolderId> {
+    row.get_str("master_id").ok().and_then(|holder| holder.parse().ok())
+}

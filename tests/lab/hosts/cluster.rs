@@ -78,8 +78,8 @@ impl Cluster {
         count(MasterState::Acting) == 1 && count(MasterState::Standby) == COUNT - 1
     }
 
-    /// Waits for the first whole probe batch above `term`; how long nobody was in charge after `fault`.
-    pub(crate) async fn leaderless(&self, term: u64, fault: Duration) -> Result<(u64, f64)> {
+    /// Waits for the first whole probe batch above `term`; its term, and when it was there.
+    pub(crate) async fn successor(&self, term: u64) -> Result<(u64, Duration)> {
         let next = |latest: &Latest| latest.term > term;
         let seen = self.judge.wait_for("batch of a next term", PATIENCE, next).await;
         let latest = match seen {
@@ -89,7 +89,7 @@ impl Cluster {
         let dated = |seen: &Latest| seen.term > latest.term || seen.batch > latest.batch;
         let _known_less_well = self.judge.wait_for("second batch", DATED_WITHIN, dated).await;
         let first = self.judge.first_of_term(latest.term).unwrap_or(latest.at);
-        Ok((latest.term, clock::millis(first.saturating_sub(fault))))
+        Ok((latest.term, first))
     }
 
     /// Waits for the end of the process on a host, notes when it was, and returns it.

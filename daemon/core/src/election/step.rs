@@ -132,8 +132,7 @@ impl Election {
                 if eligible {
                     // The lease may be free, and nobody else may be there.
                     self.hinted(now);
-                }
-                if let (false, Role::Holding(holding)) = (eligible, &self.state.role) {
+                } else if let Role::Holding(holding) = &self.state.role {
                     self.release(now, holding.term, EndReason::Resigned);
                 }
             }

@@ -11,6 +11,7 @@ use mongodb::bson::{DateTime, Document, doc};
 use super::Deploys;
 use crate::command::Failure;
 use crate::document::{Read, oids};
+use crate::host_nodes;
 use crate::service_instances::INSTANCES;
 use crate::table::Table;
 
@@ -94,7 +95,7 @@ impl Deploys {
         let rows = table.fields(doc! { "_id": { "$in": oids(nodes) } }, doc! {}, shown).await?;
         let node = |row: &Document| {
             let connected = row.flag("connected").unwrap_or_default();
-            let owner = row.text("master_id").and_then(|master| master.parse().ok());
+            let owner = host_nodes::master(row);
             let away = row.whole("away").and_then(|away| u64::try_from(away).ok()).unwrap_or(0);
             let away = Duration::from_millis(away);
             Some((row.id("_id")?, (Host { connected, away, epoch: row.whole("session_epoch") }, owner)))

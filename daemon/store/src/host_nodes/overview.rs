@@ -54,7 +54,7 @@ impl HostNodes {
                 name: node.text("name").unwrap_or_default(),
                 grid: node.id("grid_id").and_then(|id| grids.get(&id).cloned()),
                 connected: node.flag("connected").unwrap_or_default(),
-                master: node.text("master_id").and_then(|id| id.parse().ok()),
+                master: super::master(node),
                 agent_version: node.text("agent_version"),
                 connected_at: node.time("connected_at"),
                 disconnected_at: node.time("disconnected_at"),

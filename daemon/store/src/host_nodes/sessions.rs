@@ -342,15 +342,11 @@ fn owner_fields() -> Document {
 
 fn owner(row: &Document) -> NodeOwner {
     NodeOwner {
-        master: master(row),
+        master: super::master(row),
         epoch: integer(row, "session_epoch").unwrap_or(0),
         connected: connected(row),
         name: row.text("name").unwrap_or_default(),
     }
-}
-
-fn master(row: &Document) -> Option<HolderId> {
-    row.get_str("master_id").ok().and_then(|holder| holder.parse().ok())
 }
 
 fn record_fields() -> Document {
@@ -363,7 +359,7 @@ fn record(row: &Document) -> Record {
     let seconds = text.split(['.', 'Z']).next().unwrap_or_default().replace('T', " ");
     Record {
         epoch: integer(row, "session_epoch").unwrap_or(0),
-        master: master(row),
+        master: super::master(row),
         connected: connected(row),
         orphaned: row.get_datetime("session_lost_at").is_ok(),
         name: row.text("name").unwrap_or_default(),

@@ -109,8 +109,8 @@ async fn suffer(
         }
         outlive(cluster, term, at, way).await?
     } else {
-        let (next, leaderless) = cluster.leaderless(term, at).await?;
-        (next, at..at + Duration::from_secs_f64(leaderless / 1e3))
+        let (next, acted_at) = cluster.successor(term).await?;
+        (next, at..acted_at.max(at))
     };
     let leaderless = clock::millis(interruption.end.saturating_sub(interruption.start));
     // A gap is one of the database's elections, or it is the ordinary pace of writing. What comes after a leader acted

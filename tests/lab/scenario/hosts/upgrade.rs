@@ -2,7 +2,6 @@
 
 use anyhow::{Context, Result, ensure};
 
-use crate::clock;
 use crate::hosts::{COUNT, Cluster, Packages, Town, push_and_install};
 use crate::report::Report;
 
@@ -22,12 +21,11 @@ pub(super) async fn upgrade(
         order.push(leader);
         for host in order {
             let (_, term) = cluster.settled().await?;
-            let at = clock::now();
             // A service is deployed across each restart.
             town.order().await?;
             push_and_install(&cluster.script, host, deb).await?;
             if host == leader {
-                let (next, _) = cluster.leaderless(term, at).await?;
+                let (next, _) = cluster.successor(term).await?;
                 eprintln!("  the leader was replaced, term {next}");
             }
         }
