@@ -2,6 +2,7 @@
 
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
+use std::os::unix::process::CommandExt as _;
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
@@ -64,7 +65,8 @@ impl Kind {
     /// What stands around the file where it is installed, and how the program is run with it.
     fn command(self, file: &Path, directory: &Path) -> Result<Command> {
         let mut command = Command::new("setpriv");
-        command.args(["--pdeathsig", "TERM", "--", self.name()]);
+        // What still needs it when somebody types Ctrl-C must not find it gone.
+        command.process_group(0).args(["--pdeathsig", "TERM", "--", self.name()]);
         match self {
             Self::Nginx => {
                 let around = format!(

@@ -36,6 +36,8 @@ impl Script {
     pub(crate) async fn try_run(&self, arguments: &[&str]) -> Result<(bool, String)> {
         let limit = if arguments.first() == Some(&"up") { UP_LIMIT } else { LIMIT };
         let mut command = self.command(arguments);
+        // Whoever types Ctrl-C does not mean to leave a host half broken.
+        command.process_group(0);
         let output = command.stdin(Stdio::null()).kill_on_drop(true).output();
         let output = tokio::time::timeout(limit, output)
             .await

@@ -16,6 +16,8 @@ use std::time::Duration;
 use anyhow::{Context, Result, ensure};
 use clap::{Args, ValueEnum};
 use serde_json::json;
+use tokio::signal::unix::{SignalKind, signal};
+use tokio_util::sync::CancellationToken;
 
 use crate::clock;
 use crate::hosts::{COUNT, Cluster, Elections, Packages, Script, Town, set_up};
@@ -28,7 +30,7 @@ pub(crate) struct Hosts {
     /// Where the packages are.
     #[arg(long, default_value = "target/packages", value_name = "DIR")]
     packages: PathBuf,
-    /// How often each fault.
+    /// How often each fault. Ctrl-C ends with the round that runs, and what was seen until then is judged.
     #[arg(long, default_value_t = 3)]
     rounds: usize,
     /// These faults only.
@@ -78,6 +80,8 @@ pub(crate) async fn run(arguments: Hosts, json: bool) -> Result<Option<Report>> 
 }
 
 async fn go_inside(script: &Script, json: bool) -> Result<()> {
+    // Ctrl-C is for the one inside, which brings its round to an end.
+    let _ignored = signal(SignalKind::interrupt())?;
     let own = std::env::current_exe()?.display().to_string();
     let mut command = script.command(&["net", &own]);
     command.args(std::env::args_os().skip(1)).arg("--inside");
@@ -102,6 +106,7 @@ async fn drive(arguments: Hosts, script: Script, packages: &Packages) -> Result<
         "elections": elections,
     });
     let mut report = Report::new("hosts", settings);
+    let ending = ended_by_interrupt();
     for name in [
         "false_takeovers",
         "too_late",
@@ -116,6 +121,9 @@ async fn drive(arguments: Hosts, script: Script, packages: &Packages) -> Result<
     let wanted = Fault::value_variants().iter().filter(|fault| only.is_empty() || only.contains(fault));
     let mut rows = Vec::new();
     for (elections, fault) in plan(wanted.copied(), elections, full) {
+        if ending.is_cancelled() {
+            break;
+        }
         elections.set(&cluster.access.root_uri).await?;
         let rounds = if full { 20 } else { rounds };
         let done = match fault {
@@ -123,11 +131,15 @@ async fn drive(arguments: Hosts, script: Script, packages: &Packages) -> Result<
             Fault::Rpm => rpm::rpm(&mut cluster, packages).await,
             Fault::Clocks => clocks::clocks(&mut cluster, &mut report).await,
             _ => {
-                let row = rows_of(&mut cluster, &mut town, (fault, elections), rounds, margin).await;
-                row.map(|row| rows.push(row))
+                let mut row = Row { name: name(fault, elections), rounds: Vec::new() };
+                let done =
+                    add_rounds(&mut row, &mut cluster, &mut town, fault, rounds, margin, &ending).await;
+                rows.push(row);
+                done
             }
         };
         if let Err(error) = done {
+            eprintln!("\nwhat was seen until then:\n{}", table(&rows));
             return Err(error.context(cluster.logs().await).context(fault.name()));
         }
     }
@@ -167,21 +179,43 @@ fn plan(
     })
 }
 
-/// All rounds of a fault.
-async fn rows_of(
+/// What the row of a fault is called.
+fn name(fault: Fault, elections: Elections) -> String {
+    let suffix = if elections == Elections::Default { ", default elections" } else { "" };
+    format!("{}{suffix}", fault.name())
+}
+
+/// Is cancelled by Ctrl-C: the round that runs comes to its end, and what was seen is judged.
+fn ended_by_interrupt() -> CancellationToken {
+    let ending = CancellationToken::new();
+    let ended = ending.clone();
+    tokio::spawn(async move {
+        if tokio::signal::ctrl_c().await.is_ok() {
+            eprintln!("this is the last round");
+            ended.cancel();
+        }
+    });
+    ending
+}
+
+/// All rounds of a fault; those before one that failed are there.
+async fn add_rounds(
+    row: &mut Row,
     cluster: &mut Cluster,
     town: &mut Town,
-    (fault, elections): (Fault, Elections),
+    fault: Fault,
     rounds: usize,
     margin: Duration,
-) -> Result<Row> {
-    let suffix = if elections == Elections::Default { ", default elections" } else { "" };
-    let mut row = Row { name: format!("{}{suffix}", fault.name()), rounds: Vec::new() };
+    ending: &CancellationToken,
+) -> Result<()> {
     let small = fault == Fault::DiskFullMember;
     if small {
         full::small_disks(cluster).await?;
     }
     for number in 1..=rounds {
+        if ending.is_cancelled() {
+            break;
+        }
         eprintln!("{}, round {number} of {rounds}", row.name);
         let round = strike::round(cluster, town, fault, number, margin).await;
         row.rounds.push(round.with_context(|| format!("round {number}"))?);
@@ -189,5 +223,5 @@ async fn rows_of(
     if small {
         full::large_disks(cluster).await?;
     }
-    Ok(row)
+    Ok(())
 }

@@ -120,6 +120,12 @@ async fn suffer(
     let stopped = stopped(&gaps, &interruption, next > term, pace);
     let allowance = Allowance { ttl: cluster.access.ttl, margin };
     let allowed = bound(whom, way, stopped, next > term, allowance);
+    let mut round = Round {
+        leaderless_ms: leaderless,
+        allowed_ms: clock::millis(allowed),
+        database_ms: stopped.map(clock::millis),
+        ..Round::default()
+    };
     let strength = if matches!(way, Way::Loss | Way::Delay) {
         format!(" (strength {})", way.strength(number))
     } else {
@@ -131,19 +137,18 @@ async fn suffer(
         in_words(&gaps, at),
         allowed.as_millis()
     );
-    if clock::millis(allowed) < leaderless {
+    if round.is_late() {
         eprintln!("  that is too long; the masters' journals:\n{}", cluster.logs().await);
     }
     // A longer lease has time for a slow network, and there is nothing to tell then.
     let suits = cluster.access.ttl > TTL_DEFAULT && matches!(way, Way::Loss | Way::Delay);
     let told = named(whom, way, way.strength(number)).filter(|_| way.is_looked_for(number) && !suits);
-    let (mut unnamed, mut unseen) = (false, false);
     if let Some(told) = told {
         // Neither of the two may know more than an administrator who asks somebody else.
         let third = (1..=COUNT).find(|third| *third != host && *third != other).unwrap_or(host);
         let asked = if matches!(told, Named::There(_)) { host } else { third };
-        unnamed = !is_named(cluster, told, asked).await?;
-        unseen = !is_shown(cluster, third).await?;
+        round.unnamed = !is_named(cluster, told, asked).await?;
+        round.unseen = !is_shown(cluster, third).await?;
     }
     heal(cluster, broken, at).await?;
     cluster.expect_slow(false);
@@ -161,16 +166,9 @@ async fn suffer(
     let (_, settled) = cluster.settled().await?;
     // A majority that answers by fits and starts may cost another term, which is no master's fault.
     let stalled = !cluster.writable.gaps(interruption.end, clock::now(), pace).is_empty();
-    Ok(Round {
-        leaderless_ms: leaderless,
-        allowed_ms: clock::millis(allowed),
-        database_ms: stopped.map(clock::millis),
-        // A fault that ends may cost another term, where the leader itself was slowed by it.
-        false_takeovers: if outlived || stalled { 0 } else { settled.saturating_sub(next) },
-        unnamed,
-        unseen,
-        ..Round::default()
-    })
+    // A fault that ends may cost another term, where the leader itself was slowed by it.
+    round.false_takeovers = if outlived || stalled { 0 } else { settled.saturating_sub(next) };
+    Ok(round)
 }
 
 /// When the database took no writes, in milliseconds after the fault.
@@ -394,6 +392,7 @@ async fn hang(script: &Script, process: u32, name: &str, at: &mut Duration) -> R
     let mut hang = Command::new(script.beside("hang.py"))
         .args([process.to_string(), seconds, name.to_owned()])
         .stdout(Stdio::piped())
+        .process_group(0)
         .kill_on_drop(true)
         .spawn()
         .context("cannot run tests/hosts/hang.py (python3)")?;
