@@ -14,8 +14,8 @@ use crate::{cli, config};
 
 /// The documented sample, into which the values go.
 const SAMPLE: &str = include_str!("../../packaging/config/master.toml");
-/// The group of the service's user, who must be able to read the file.
-const GROUP: &str = "kontena";
+/// The service's user, who must be able to read the file, and that user's group.
+const USER: &str = "kontena";
 /// Letters and digits that nobody confuses in reading aloud.
 const ALPHABET: &[u8] = b"abcdefghijkmnpqrstuvwxyzABCDEFGHJKLMNPQRSTUVWXYZ23456789";
 
@@ -168,12 +168,19 @@ fn write(path: &Path, text: &str) -> anyhow::Result<()> {
 
 /// The service's group, if this is root on a host that has it.
 fn group_id() -> Option<u32> {
-    if !rustix::process::geteuid().is_root() {
-        return None;
-    }
-    let groups = std::fs::read_to_string("/etc/group").ok()?;
-    let fields = groups.lines().map(|line| line.split(':').collect::<Vec<_>>());
-    fields.into_iter().find(|fields| fields.first() == Some(&GROUP))?.get(2)?.parse().ok()
+    rustix::process::geteuid().is_root().then(|| id_in("/etc/group")).flatten()
+}
+
+/// The service's user and group, if this host has both.
+pub(crate) fn service() -> Option<(u32, u32)> {
+    id_in("/etc/passwd").zip(id_in("/etc/group"))
+}
+
+/// The id of the service's user or group in the file that lists them.
+fn id_in(list: &str) -> Option<u32> {
+    let text = std::fs::read_to_string(list).ok()?;
+    let mut entries = text.lines().map(|line| line.split(':'));
+    entries.find_map(|mut fields| fields.next().filter(|name| *name == USER).and(fields.nth(1)))?.parse().ok()
 }
 
 #[cfg(test)]

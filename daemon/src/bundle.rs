@@ -62,7 +62,7 @@ fn contents(path: &Path) -> Vec<(&'static str, String)> {
         ("readyz.json", asked(path, "/readyz")),
         ("metrics.txt", asked(path, "/metrics")),
         ("systemctl-status.txt", said("systemctl", &["status", "--no-pager", "--full", unit])),
-        ("systemctl-cat.txt", said("systemctl", &["cat", "--no-pager", unit])),
+        ("systemctl-cat.txt", without_values(&said("systemctl", &["cat", "--no-pager", unit]))),
         (
             "journal.txt",
             said("journalctl", &["--no-pager", "--output=short-iso-precise", "-n", JOURNAL, "-u", unit]),
@@ -74,6 +74,38 @@ fn contents(path: &Path) -> Vec<(&'static str, String)> {
 
 fn lines(lines: impl Iterator<Item = String>) -> String {
     lines.collect::<Vec<_>>().join("\n") + "\n"
+}
+
+/// Units without the values of variables and credentials, which may be secrets; where they are commented out too.
+fn without_values(units: &str) -> String {
+    let mut kept = Vec::new();
+    // Whether what was left out goes on in this line, and whether it is a comment.
+    let mut goes_on: Option<bool> = None;
+    for line in units.lines() {
+        let comment = line.trim_start().starts_with(['#', ';']);
+        let continued = line.trim_end().ends_with('\\');
+        if let Some(of_comment) = goes_on
+            && (comment || !of_comment)
+        {
+            // A comment within does not end it.
+            goes_on = (continued || comment != of_comment).then_some(of_comment);
+            continue;
+        }
+        let value = line.split_once('=').filter(|(key, _)| is_private(key));
+        kept.push(match value {
+            Some((key, value)) if !value.trim().is_empty() => format!("{key}=(left out)"),
+            _ => line.to_owned(),
+        });
+        goes_on = value.filter(|_| continued).map(|_| comment);
+    }
+    lines(kept.into_iter())
+}
+
+/// Whether this key of a unit has values that may be secrets. The name of a file is none.
+fn is_private(key: &str) -> bool {
+    let key = key.trim_start_matches(['#', ';', ' ', '\t']).trim_end();
+    key != "EnvironmentFile"
+        && ["Environment", "UnsetEnvironment", "SetCredential"].iter().any(|private| key.starts_with(private))
 }
 
 fn asked(path: &Path, what: &str) -> String {
@@ -93,5 +125,51 @@ fn said(program: &str, arguments: &[&str]) -> String {
             String::from_utf8_lossy(&output.stdout).into_owned() + &String::from_utf8_lossy(&output.stderr)
         }
         Err(error) => format!("{program} cannot be run: {error}\n"),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn units_keep_everything_but_the_values_of_variables_and_credentials() {
+        let units = r#"# /etc/systemd/system/kontena-master.service.d/override.conf
+[Service]
+User=kontena
+EnvironmentFile=-/etc/default/kontena-master
+Environment=
+Environment=LOG_LEVEL=debug "VAULT_KEY=secret" \
+    VAULT_IV=secret \
+# INITIAL_ADMIN_CODE=secret
+    PORT=secret
+  Environment = "MONGODB_URI=secret"
+# Environment=A=secret \
+#   B=secret
+SetCredential=kontena-master.vault_key:secret
+SetCredentialEncrypted=kontena-master.vault_iv: \
+        secret \
+        secret
+LoadCredential=kontena-master.admin_token
+;SetCredential=kontena-master.vault_key:secret \
+ExecStart=/usr/bin/kontena-master run \
+    --probe
+"#;
+        let kept = r"# /etc/systemd/system/kontena-master.service.d/override.conf
+[Service]
+User=kontena
+EnvironmentFile=-/etc/default/kontena-master
+Environment=
+Environment=(left out)
+  Environment =(left out)
+# Environment=(left out)
+SetCredential=(left out)
+SetCredentialEncrypted=(left out)
+LoadCredential=kontena-master.admin_token
+;SetCredential=(left out)
+ExecStart=/usr/bin/kontena-master run \
+    --probe
+";
+        assert_eq!(without_values(units), kept);
     }
 }

@@ -117,7 +117,7 @@ fn package(arguments: &Provision) -> anyhow::Result<Package<'_>> {
     if let Some(line) = package.apt_source {
         ensure!(
             line.starts_with("deb ") && !line.contains(['\n', '"', '\\']),
-            "--apt-source: write it like \"deb [signed-by=/usr/share/keyrings/kontena.gpg] https://apt.example.com ./\""
+            "--apt-source: write it like \"deb [signed-by=/etc/apt/keyrings/kontena.asc] https://packages.example.com/kontena/apt stable main\""
         );
         ensure!(package.url.is_none(), "--apt-source and --package-url exclude each other");
     }

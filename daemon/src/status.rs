@@ -71,8 +71,14 @@ pub(crate) fn check(path: &Path, arguments: &cli::Status) -> ExitCode {
         Ok(cluster) => judge(&cluster),
         Err(error) => (3, format!("UNKNOWN {error:#}")),
     };
-    println!("{}", line.lines().next().unwrap_or_default());
+    println!("{}", in_one_line(&line));
     ExitCode::from(code)
+}
+
+/// The faults of a configuration take a line each.
+fn in_one_line(text: &str) -> String {
+    let lines: Vec<&str> = text.lines().map(str::trim).filter(|line| !line.is_empty()).collect();
+    lines.join("; ")
 }
 
 fn judge(cluster: &Cluster) -> (u8, String) {
@@ -203,6 +209,15 @@ mod tests {
             cloud: None,
             failure: None,
         }
+    }
+
+    #[test]
+    fn what_takes_several_lines_is_told_in_one() {
+        let told = "UNKNOWN the configuration cannot be used\n  master.toml:3: no such key\n\n  master.toml:7: is 5\n";
+        let line =
+            "UNKNOWN the configuration cannot be used; master.toml:3: no such key; master.toml:7: is 5";
+        assert_eq!(in_one_line(told), line);
+        assert_eq!(in_one_line(line), line);
     }
 
     #[test]

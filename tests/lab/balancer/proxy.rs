@@ -1,4 +1,5 @@
-//! A real load balancer with the file that is shipped for it, in which nothing is changed but addresses.
+//! A real load balancer with the file that is shipped for it, in which nothing is changed but addresses, and what may not
+//! be done here.
 
 use std::fs;
 use std::net::{Ipv4Addr, TcpListener};
@@ -10,7 +11,7 @@ use anyhow::{Context, Result, ensure};
 use clap::ValueEnum;
 use kontena_testkit::tls::{Authority, Issued};
 use reqwest::StatusCode;
-use rustix::process::{Pid, Signal, kill_process};
+use rustix::process::{Pid, Signal, geteuid, kill_process};
 use serde::Serialize;
 use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
@@ -81,7 +82,8 @@ impl Kind {
                 command.args(["-e", "stderr", "-p"]).arg(directory).arg("-c").arg(main);
             }
             Self::Haproxy => {
-                command.arg("-db").arg("-f").arg(file);
+                // As distributions run it, with a master process: that stays who it is, and so it still hears of our end.
+                command.arg("-W").arg("-f").arg(file);
             }
             Self::Caddy => {
                 // Nobody administers this one.
@@ -187,6 +189,11 @@ fn adapted(
         Kind::Caddy => "\n:443 {",
     };
     if kind == Kind::Haproxy {
+        const USER: &str = "    user haproxy\n    group haproxy\n";
+        let user = if geteuid().is_root() { USER } else { "" };
+        swaps.push((USER.to_owned(), user.to_owned()));
+        // What happens to the masters goes to its own log, not each request to the log of this machine.
+        swaps.push(("log /dev/log local0".to_owned(), "log stderr format raw local0 notice".to_owned()));
         // Not every user here may open so many files.
         swaps.push(("maxconn 20000".to_owned(), "maxconn 4000".to_owned()));
     }

@@ -3,6 +3,7 @@
 
 use anyhow::{Context, Result, ensure};
 
+use super::upgrade::stays_down;
 use crate::hosts::{COUNT, Cluster, Packages, Script, UNIT, push_and_install};
 
 /// Debian's rpm knows nothing of what dpkg installed, so it cannot check what is required.
@@ -41,6 +42,14 @@ pub(super) async fn rpm(cluster: &mut Cluster, packages: &Packages) -> Result<()
     ensure!(before != after, "the upgrade of the .rpm did not restart the master");
     script.shell(host, &format!("grep -q '^# edited' {EDITED}; systemctl is-enabled {UNIT}")).await?;
     eprintln!("  upgraded: restarted, what was edited is kept");
+
+    script.shell(host, &format!("systemctl disable --now {UNIT}.service {UNIT}.socket")).await?;
+    let older = push(&script, host, &packages.rpm()?).await?;
+    script.shell(host, &format!("{RPM} -Uvh --oldpackage {older}")).await?;
+    stays_down(&script, host).await?;
+    script.shell(host, &format!("systemctl enable --now {UNIT}.service {UNIT}.socket")).await?;
+    cluster.settled().await?;
+    eprintln!("  disabled: stayed down over going back");
 
     script.shell(host, &format!("{RPM} -e kontena-master")).await?;
     let (runs, state) = script.try_shell(host, &format!("systemctl is-active {UNIT}")).await?;

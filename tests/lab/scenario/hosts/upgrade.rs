@@ -2,10 +2,10 @@
 
 use anyhow::{Context, Result, ensure};
 
-use crate::hosts::{COUNT, Cluster, Packages, Town, push_and_install};
+use crate::hosts::{COUNT, Cluster, Packages, Script, Town, UNIT, push_and_install};
 use crate::report::Report;
 
-/// Upgrades the three one by one, the leader last, then goes back; then one is purged.
+/// Upgrades the three one by one, the leader last, then goes back; then one is disabled, removed and purged.
 pub(super) async fn upgrade(
     cluster: &mut Cluster,
     town: &mut Town,
@@ -42,7 +42,36 @@ pub(super) async fn upgrade(
     report.violations("lost_writes", town.lost().await?);
     report.sample("upgrade_calls", f64::from(u32::try_from(answered).unwrap_or(u32::MAX)));
     report.violations("failed_calls", failed);
+    off_and_on(cluster, packages).await?;
     purge(cluster, packages).await
+}
+
+/// What was disabled stays down over an upgrade, and what was removed comes up when it is installed again.
+async fn off_and_on(cluster: &Cluster, packages: &Packages) -> Result<()> {
+    let (leader, _) = cluster.settled().await?;
+    let host = (1..=COUNT).find(|host| *host != leader).context("there is one host only")?;
+    let script = &cluster.script;
+    script.shell(host, &format!("systemctl disable --now {UNIT}.service {UNIT}.socket")).await?;
+    push_and_install(script, host, &packages.newer()?).await?;
+    stays_down(script, host).await?;
+    script.shell(host, &format!("systemctl enable --now {UNIT}.service {UNIT}.socket")).await?;
+    cluster.settled().await?;
+    script.shell(host, "DEBIAN_FRONTEND=noninteractive apt-get remove -y kontena-master").await?;
+    push_and_install(script, host, &packages.deb).await?;
+    cluster.settled().await?;
+    eprintln!("  disabled: stayed down over an upgrade; removed and installed: came up");
+    Ok(())
+}
+
+/// Neither the service nor its socket runs or is enabled.
+pub(super) async fn stays_down(script: &Script, host: usize) -> Result<()> {
+    for question in ["is-active", "is-enabled"] {
+        // Succeeds if any of them is.
+        let line = format!("systemctl {question} {UNIT}.service {UNIT}.socket");
+        let (any, told) = script.try_shell(host, &line).await?;
+        ensure!(!any, "{line}, though it was disabled:\n{told}");
+    }
+    Ok(())
 }
 
 /// Purging leaves nothing but the user; afterwards the host is set up again.
