@@ -93,10 +93,11 @@ async fn serve(path: &Path, config: Config, log_level: LogLevel, arguments: &Run
             Some(()) = hang_up.recv() => reloader.reload(),
         }
     };
-    if let (Ok(()), Some(ticket)) = (&outcome, ticket) {
+    // Else it tells `release-lease` what is left behind.
+    if let (Ok(true), Some(ticket)) = (&outcome, ticket) {
         ticket.remove();
     }
-    outcome.map_err(Into::into)
+    outcome.map(drop).map_err(Into::into)
 }
 
 /// What ends the program.
@@ -121,9 +122,12 @@ fn watchdog() -> Option<Watchdog> {
     let untold = |error: &io::Error| tracing::debug!(%error, "each sign of life opens its own way");
     let way = way_to_manager().inspect_err(untold).ok();
     let feed = move || {
-        let told = way.as_ref().is_some_and(|way| way.send(b"WATCHDOG=1").is_ok());
-        if !told {
-            notify(&[NotifyState::Watchdog]);
+        let told = way.as_ref().map(|way| way.send(b"WATCHDOG=1"));
+        match told {
+            Some(Ok(_)) => {}
+            // It does not read what it was told before. Waiting for that would hold up the lease.
+            Some(Err(error)) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Some(Err(_)) | None => notify(&[NotifyState::Watchdog]),
         }
     };
     Some(Watchdog { every, feed: Box::new(feed) })

@@ -84,6 +84,29 @@ async fn a_leader_cut_from_the_database_acts_no_longer_than_its_permission() -> 
 }
 
 #[tokio::test]
+async fn a_master_that_is_far_from_the_database_takes_over() -> Result<()> {
+    let shared = shared().await?;
+    let (database, relay) = (shared.database(), Relay::start(shared.set(), 48)?);
+    let mut near = Master::start(Settings::new("near", &database.uri)).await?;
+    let (_, term) = acting(&[&near], 1).await?;
+    let far = Master::start(Settings::new("far", relay.uri(&database.name))).await?;
+    sees(&near, "a standby", |cluster| {
+        cluster.masters.iter().any(|master| master.name == "far" && master.state == MasterState::Standby)
+    })
+    .await?;
+    // Each call is answered in time; the four of a raise together take longer than one may.
+    relay.delay(Duration::from_millis(45));
+    sleep(Duration::from_secs(1)).await;
+    near.kill()?;
+    near.release_lease()?;
+    let gone = Instant::now();
+    let (_, taken) = acting(&[&far], term + 1).await?;
+    assert_eq!(taken, term + 1, "it gave the lease back\n{}", far.log_tail());
+    assert!(gone.elapsed() < Duration::from_secs(4), "took {:?}\n{}", gone.elapsed(), far.log_tail());
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_leader_that_is_far_from_the_database_gives_way_to_one_that_is_near() -> Result<()> {
     let shared = shared().await?;
     let (database, relay) = (shared.database(), Relay::start(shared.set(), 45)?);

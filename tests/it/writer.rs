@@ -24,6 +24,16 @@ fn stale() -> Effect {
 }
 
 #[tokio::test]
+async fn an_address_that_prefers_other_members_keeps_nobody_from_writing() -> Result<()> {
+    let database = fresh().await?;
+    let between = if database.uri.contains('?') { '&' } else { '?' };
+    let party = Party::new(1, &format!("{}{between}readPreference=secondaryPreferred", database.uri)).await?;
+    let term = party.lead().await;
+    party.writer.commit(batch("probe", term, 1)).await?;
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_plan_that_is_stale_in_one_part_is_not_written_at_all() -> Result<()> {
     let database = fresh().await?;
     let party = Party::new(1, &database.uri).await?;

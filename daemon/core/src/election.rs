@@ -26,7 +26,7 @@ pub use lease::{Lease, Term, Version};
 pub use port::{Bus, LeaseStore};
 pub use state::{Acting, Bar, Call, Fence, Holding, Next, Releasing, Role, Sight, State};
 pub use step::{Candidate, Election};
-pub use timing::{InvalidTtl, TTL_DEFAULT, TTL_MAX, TTL_MIN, Timing};
+pub use timing::{InvalidTtl, RAISE_STEPS, TTL_DEFAULT, TTL_MAX, TTL_MIN, Timing};
 
 /// The version of the rules in this module. A master that finds a higher one in the lease does not stand.
 pub const PROTOCOL: u32 = 1;

@@ -223,7 +223,10 @@ impl Heartbeat {
         };
         let unfit = match &*self.fitness.borrow() {
             Fitness::Unfit(reason) | Fitness::Unknown(reason) => Some(reason.clone()),
-            Fitness::Fit => None,
+            // Nobody gives way to who does not stand.
+            Fitness::Fit => {
+                self.leadership.view().sits_out.then(|| "it failed to lead, and sits out".to_owned())
+            }
         };
         MasterRow {
             id: self.id,

@@ -154,8 +154,9 @@ impl Master {
         &self.url
     }
 
-    /// Runs until `wishes.stop` ends, then gives up the lease, serves on for the configured grace, and ends.
-    pub async fn run<S>(self, wishes: Wishes<S>, manager: Manager) -> Result<(), RunError>
+    /// Runs until `wishes.stop` ends, then gives up the lease, serves on for the configured grace, and ends. Whether it
+    /// is certain that it leaves no lease behind.
+    pub async fn run<S>(self, wishes: Wishes<S>, manager: Manager) -> Result<bool, RunError>
     where
         S: Future<Output = ()> + Send,
     {
@@ -184,11 +185,11 @@ impl Master {
         // the load balancer needs time to notice.
         let retiring = !matches!(outcome, Err(RunError::LeaseThread)) && requests.send(Request::Retire);
         draining.send_replace(true);
+        let mut released = false;
         if retiring {
-            if tokio::time::timeout(RETIRE_LIMIT, lease_thread).await.is_err() {
-                tracing::warn!(
-                    "the database did not acknowledge the release of the lease: it ends by itself"
-                );
+            released = tokio::time::timeout(RETIRE_LIMIT, lease_thread).await.is_ok();
+            if !released {
+                tracing::warn!("the database did not acknowledge the release of the lease in time");
             }
             let grace = tunables.borrow().drain_grace;
             tokio::time::sleep(grace).await;
@@ -209,7 +210,7 @@ impl Master {
         for store in stores {
             store.close(CLOSE_LIMIT).await;
         }
-        outcome
+        outcome.map(|()| released)
     }
 
     /// Starts everything but the HTTP server.

@@ -12,7 +12,8 @@ use mongodb::error::ErrorKind;
 use mongodb::event::EventHandler;
 use mongodb::event::command::CommandEvent;
 use mongodb::options::{
-    Acknowledgment, ClientOptions, ConnectionString, ReadConcern, ServerAddress, WriteConcern,
+    Acknowledgment, ClientOptions, ConnectionString, ReadConcern, ReadPreference, SelectionCriteria,
+    ServerAddress, WriteConcern,
 };
 use mongodb::{Client, Database};
 use secrecy::{ExposeSecret, SecretString};
@@ -182,6 +183,8 @@ impl Store {
         options.command_event_handler = Some(counter.handler());
         let primaries = Primaries::default();
         options.sdam_event_handler = Some(primaries.handler());
+        // Whatever the address says: a transaction takes no other, and what is read elsewhere may be old.
+        options.selection_criteria = Some(SelectionCriteria::ReadPreference(ReadPreference::Primary));
         options.write_concern = Some(WriteConcern::builder().w(Acknowledgment::Majority).build());
         options.read_concern = Some(match purpose {
             // Change streams know no other.

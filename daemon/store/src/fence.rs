@@ -21,15 +21,18 @@ use crate::session::SessionId;
 
 pub(crate) const FENCES: &str = "fences";
 
-/// Raises the fence to `term` on behalf of the leader whose writer uses `session`.
+/// Raises the fence to `term` on behalf of the leader whose writer uses `session`: up to
+/// [`RAISE_STEPS`](kontena_core::election::RAISE_STEPS) calls, each of which gets `limit`. A database that is far away answers
+/// each in time, where it would not answer all of them together.
 pub(crate) async fn raise(
     database: &Database,
     term: Term,
     session: SessionId,
     limit: Duration,
 ) -> Result<RaiseAnswer, Failure> {
-    let Some(fence) = find_first(database, FENCES, doc! { "_id": LEADER }, "local", limit).await? else {
-        return create(database, term, session, limit).await;
+    let found = within(limit, find_first(database, FENCES, doc! { "_id": LEADER }, "local", limit)).await?;
+    let Some(fence) = found else {
+        return within(limit, create(database, term, session, limit)).await;
     };
     let standing = Term(counter(&fence, "term").ok_or_else(|| Failure::unknown("the fence has no term"))?);
     let own = session.to_string();
@@ -42,7 +45,7 @@ pub(crate) async fn raise(
     let mut earlier: Vec<SessionId> =
         ["lsid", "former"].into_iter().filter_map(|key| session_in(&fence, key)).collect();
     earlier.retain(|found| *found != session);
-    kill_sessions(database, &earlier).await?;
+    within(limit, kill_sessions(database, &earlier)).await?;
     let set = doc! { "$set": {
         "term": stored(term.0),
         "former": { "$cond": [{ "$eq": ["$lsid", &own] }, { "$ifNull": ["$former", Bson::Null] }, "$lsid"] },
@@ -52,12 +55,16 @@ pub(crate) async fn raise(
         [doc! { "term": { "$lt": stored(term.0) } }, doc! { "term": stored(term.0), "lsid": &own }];
     let filter = doc! { "_id": LEADER, "$or": lower_or_mine };
     let command = doc! { "update": FENCES, "updates": [{ "q": filter, "u": [set] }] };
-    if write(database, command, limit).await? == 0 {
+    if within(limit, write(database, command, limit)).await? == 0 {
         // Raised by somebody else, or removed: the next try tells.
         return Err(Failure::unknown("the fence moved meanwhile"));
     }
-    kill_sessions(database, &earlier).await?;
+    within(limit, kill_sessions(database, &earlier)).await?;
     Ok(RaiseAnswer::Raised)
+}
+
+async fn within<T>(limit: Duration, call: impl Future<Output = Result<T, Failure>>) -> Result<T, Failure> {
+    tokio::time::timeout(limit, call).await.unwrap_or_else(|_| Err(Failure::unknown("no answer in time")))
 }
 
 /// The write that makes a transaction an effect of `term`: it must match one document.

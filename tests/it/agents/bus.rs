@@ -74,7 +74,8 @@ impl Inside {
         let stopped = stop.clone();
         let wishes =
             Wishes { stop: async move { stopped.cancelled().await }, tunables: watch::channel(tunables).1 };
-        let task = tokio::spawn(master.run(wishes, Manager { watchdog: None, status: Box::new(|_| {}) }));
+        let manager = Manager { watchdog: None, status: Box::new(|_| {}) };
+        let task = tokio::spawn(async move { master.run(wishes, manager).await.map(drop) });
         Ok(Self { agents, stop, task })
     }
 
@@ -84,7 +85,7 @@ impl Inside {
     }
 }
 
-async fn node(stage: &Stage, name: &str) -> Result<Id> {
+pub(super) async fn node(stage: &Stage, name: &str) -> Result<Id> {
     let row = stage.outside.one("host_nodes", doc! { "name": name }).await?;
     Ok(Id::from_bytes(row.get_object_id("_id")?.bytes()))
 }
@@ -166,7 +167,7 @@ async fn who_cannot_be_reached_is_told_at_once() -> Result<()> {
 }
 
 /// All output of a command until its end.
-async fn run(agents: &Agents, node: Id, command: &[&str]) -> Result<(Vec<u8>, ExecEvent)> {
+pub(super) async fn run(agents: &Agents, node: Id, command: &[&str]) -> Result<(Vec<u8>, ExecEvent)> {
     let mut exec = agents.exec(node, "a container").await?;
     let words: Vec<String> = command.iter().map(|word| (*word).to_owned()).collect();
     exec.run(&words, false, true).await?;

@@ -11,6 +11,9 @@ pub const TTL_MIN: Duration = Duration::from_secs(1);
 /// The longest time that may be configured.
 pub const TTL_MAX: Duration = Duration::from_secs(60);
 
+/// Raising the fence takes so many calls at most.
+pub const RAISE_STEPS: u32 = 4;
+
 /// The configured time is outside of [`TTL_MIN`] to [`TTL_MAX`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error("a lease lasts from {} s to {} s", TTL_MIN.as_secs(), TTL_MAX.as_secs())]
@@ -31,8 +34,10 @@ pub struct Timing {
     pub acquire_limit: Duration,
     /// From a failed call to the next one.
     pub retry: Duration,
-    /// The longest wait for the answer to one raise of the fence.
+    /// The longest wait for the answer to one raise of the fence: [`RAISE_STEPS`] calls, one after the other.
     pub raise_call_limit: Duration,
+    /// The longest wait for each of these.
+    pub raise_step_limit: Duration,
     /// A holder that could not raise the fence for so long gives the lease back.
     pub raise_limit: Duration,
     /// The first wait of who could not raise the fence; doubles up to [`Timing::back_off_max`].
@@ -49,13 +54,15 @@ impl Timing {
         if !(TTL_MIN..=TTL_MAX).contains(&ttl) {
             return Err(InvalidTtl);
         }
+        let raise_step_limit = (ttl / 8).max(Duration::from_millis(250));
         Ok(Self {
             ttl,
             every: ttl / 4,
             call_limit: ttl / 5,
             acquire_limit: ttl / 2,
             retry: Duration::from_millis(20),
-            raise_call_limit: (ttl / 8).max(Duration::from_millis(250)),
+            raise_call_limit: raise_step_limit * RAISE_STEPS,
+            raise_step_limit,
             raise_limit: ttl,
             back_off: Duration::from_secs(1),
             back_off_max: Duration::from_secs(30),
@@ -144,6 +151,7 @@ mod tests {
             let Ok(timing) = Timing::new(Duration::from_secs(seconds)) else { panic!("it is valid") };
             let times = [
                 timing.call_limit,
+                timing.raise_step_limit,
                 timing.raise_call_limit,
                 timing.batch_limit(),
                 timing.connect_limit(),
@@ -152,8 +160,8 @@ mod tests {
             ];
             times.map(|time| time.as_millis())
         };
-        assert_eq!(of(2), [400, 250, 1000, 500, 900, 150]);
-        assert_eq!(of(10), [2000, 1250, 5000, 2500, 4500, 750]);
+        assert_eq!(of(2), [400, 250, 1000, 1000, 500, 900, 150]);
+        assert_eq!(of(10), [2000, 1250, 5000, 5000, 2500, 4500, 750]);
     }
 
     #[test]

@@ -29,6 +29,7 @@ pub(crate) fn timing(ticks: u32) -> Timing {
         // The next tick, by every clock.
         retry: Duration::from_nanos(1),
         raise_call_limit: ttl / 5,
+        raise_step_limit: ttl / 5,
         raise_limit: ttl,
         // Both the same, so that the number of failures before does not tell states apart.
         back_off: ttl / 2,

@@ -207,13 +207,14 @@ impl<L: LeaseStore, B: Bus, C: Clock> Driver<L, B, C> {
     fn raise(&self, command: Command) -> BoxFuture<'static, RaiseAnswer> {
         let (store, clock, limit) =
             (Arc::clone(&self.store), self.clock.clone(), self.election.limit(Lane::Fence));
+        let step_limit = self.election.candidate.timing.raise_step_limit;
         async move {
             let Command::Raise { term } = command else {
                 return RaiseAnswer::Unknown;
             };
             tokio::select! {
                 biased;
-                answer = store.raise(term, limit) => answer,
+                answer = store.raise(term, step_limit) => answer,
                 () = clock.sleep(limit) => RaiseAnswer::Unknown,
             }
         }

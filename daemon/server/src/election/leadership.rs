@@ -28,6 +28,8 @@ pub struct View {
     pub standing: Standing,
     /// The lease as it was seen last.
     pub seen: Option<Lease>,
+    /// Whether it does not stand for a time that no other term ends.
+    pub sits_out: bool,
 }
 
 /// The readers' side. Cloned freely.
@@ -87,7 +89,8 @@ impl<C: Clock> Publisher<C> {
     #[must_use]
     pub fn new(clock: C) -> (Self, Leadership<C>) {
         let permission = Arc::new(Mutex::new(None));
-        let (view, receiver) = watch::channel(View { standing: Standing::Following, seen: None });
+        let (view, receiver) =
+            watch::channel(View { standing: Standing::Following, seen: None, sits_out: false });
         let leadership =
             Leadership { permission: Arc::clone(&permission), view: receiver, clock: clock.clone() };
         (Self { permission, view, clock }, leadership)
@@ -105,7 +108,8 @@ impl<C: Clock> Publisher<C> {
                 Some(_) | None => Standing::Elected(holding.term),
             },
         };
-        let view = View { standing, seen: election.state.last_seen };
+        let sits_out = election.state.bar.is_some_and(|bar| bar.lifted_above.is_none());
+        let view = View { standing, seen: election.state.last_seen, sits_out };
         self.view.send_if_modified(|published| {
             let changed = *published != view;
             *published = view;
