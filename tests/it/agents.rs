@@ -8,6 +8,7 @@
 //! | 4020 both ways, noted with the node; tolerance as configured | `handshake::a_clock_that_is_off_…`, `patience_and_…` |
 //! | new node: number, name, labels; both greetings, in order, once | `handshake::a_new_node_is_made_…` |
 //! | node token: claim, 4003, 4005, 4006, return | `handshake::a_node_token_admits_…` |
+//! | one token, many hosts at once: the first stays, 4003 | `handshake::of_hosts_that_bring_one_token_…` |
 //! | both tokens; a known node is not changed by its headers | `handshake::of_two_tokens_…` |
 //! | frames before the greeting are carried out | `handshake::what_an_agent_sends_before_…` |
 //! | another grid's node; a full grid; no database: 503 | `handshake::a_node_of_another_grid_…`, `without_a_database_…` |
@@ -17,6 +18,8 @@
 //! | 1001 on a stop, and when cut off from the database | `sessions::a_master_that_stops_…`, `outages` |
 //! | each call of a master: method, parameters, answer, fault | `calls`, and for the frames `wire::agent::outbound` |
 //! | exec: output, exit, error, input, size, end, both ways | `bus::commands_run_…`, `calls::a_command_that_fails_…` |
+//! | exec: exactly one of exit and error, also if output is lost | `held_up::output_that_is_lost_…` |
+//! | an agent that reads nothing holds up nobody else | `held_up::an_agent_that_reads_nothing_…` |
 //! | no owner: told at once | `bus::who_cannot_be_reached_…` |
 //! | `/nodes/update`, `/containers/save` field by field | `recorded` |
 //! | `/nodes/get`, unknown methods, wrong arity, another node's id | `reports::every_request_is_answered_…` |
@@ -25,15 +28,20 @@
 //! | `/node_volumes/list`, `set_state` | `reports::volumes_are_listed_whole_…` |
 //! | `/containers/save`, `event`, `cleanup`, `health` | `reports::containers_come_change_and_go` |
 //! | logs, events, statistics; *bin*, invalid UTF-8, NaN | `reports::logs_events_and_statistics_arrive` |
+//! | pings while much waits for the database; what is said before an end | `backlog` |
+//! | what can never succeed holds up no others | `lanes` |
 //! | unplug, grace, stale sessions, reclaim | `losses` |
 //! | ephemeral nodes | `ephemeral` |
 //! | what an agent would stumble over (the simulator's faults) | every test with [`kontena_testkit::agent::Agent`] |
 
+mod backlog;
 mod bus;
 mod calls;
 mod closes;
 mod ephemeral;
 mod handshake;
+mod held_up;
+mod lanes;
 mod listing;
 mod losses;
 mod misbehaviour;

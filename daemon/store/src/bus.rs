@@ -88,7 +88,7 @@ pub struct Packet {
     pub kind: PacketKind,
     /// The conversation that it belongs to.
     pub about: u64,
-    /// Which piece of its kind it is, and how many there are.
+    /// Which piece of its kind it is, and how many there are. What is one piece may carry a number there instead.
     pub part: (u32, u32),
     /// Says the rest.
     pub payload: Vec<u8>,

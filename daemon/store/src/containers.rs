@@ -12,7 +12,7 @@ use kontena_wire::agent::container::{Network, State};
 use mongodb::Database;
 use mongodb::bson::{Bson, DateTime, Document, doc};
 
-use crate::command::{Failure, millis, write, write_each};
+use crate::command::{Failure, is_duplicate, millis, write, write_each};
 use crate::document::{Read, oid, oids, whole};
 use crate::effect::{Effect, Statement};
 use crate::host_nodes::Session;
@@ -47,6 +47,8 @@ impl Containers {
     }
 
     /// Takes in containers, new ones and known ones. The later of two reports of one container counts.
+    ///
+    /// [`Failure::Duplicate`]: one of them cannot be stored beside what there is, however often it is tried.
     pub async fn save(&self, saved: &[SavedContainer], limit: Duration) -> Result<(), Failure> {
         let services: BTreeSet<Id> = saved.iter().filter_map(|saved| service(&saved.container)).collect();
         let secrets = self.secret_names(services, limit).await?;
@@ -59,10 +61,13 @@ impl Containers {
         if updates.is_empty() {
             return Ok(());
         }
-        let command = doc! { "update": CONTAINERS, "updates": updates };
-        let (_, faults) = write_each(&self.database, command, limit).await?;
-        if let Some((_, _, message)) = faults.into_iter().next() {
-            return Err(Failure::unknown(message));
+        let taken = self.update(&updates, limit).await?;
+        // The id that a container's label imposes is another's: of the same container on a node that was removed and
+        // came back, or of one whose labels were copied. It gets one of its own.
+        let freed: Vec<Document> =
+            taken.into_iter().filter_map(|place| updates.get(place)).map(with_own_id).collect();
+        if !freed.is_empty() && !self.update(&freed, limit).await?.is_empty() {
+            return Err(Failure::Duplicate);
         }
         // The state of an instance that was told to a master just before it died is lost, and its agent does not
         // tell it again: what its container does shows it.
@@ -111,6 +116,18 @@ impl Containers {
     #[must_use]
     pub fn forget(age: Duration) -> Effect {
         Effect { collection: CONTAINERS, statement: Statement::Delete { filter: deleted_before(age) } }
+    }
+
+    /// Makes all updates that can be made; the places of those whose key is taken.
+    async fn update(&self, updates: &[Document], limit: Duration) -> Result<Vec<usize>, Failure> {
+        let command = doc! { "update": CONTAINERS, "updates": updates };
+        let (_, faults) = write_each(&self.database, command, limit).await?;
+        let (taken, others): (Vec<_>, Vec<_>) =
+            faults.into_iter().partition(|(_, code, _)| is_duplicate(*code));
+        match others.into_iter().next() {
+            Some((_, _, message)) => Err(Failure::unknown(message)),
+            None => Ok(taken.into_iter().map(|(place, _, _)| place).collect()),
+        }
     }
 
     async fn secret_names(
@@ -237,6 +254,16 @@ fn statement(saved: &SavedContainer, secrets: &HashMap<Id, Vec<String>>) -> Docu
     }
 }
 
+/// The same statement with an id that the database gives.
+fn with_own_id(statement: &Document) -> Document {
+    let mut statement = statement.clone();
+    let change = statement.get_document_mut("u");
+    if let Ok(on_insert) = change.and_then(|change| change.get_document_mut("$setOnInsert")) {
+        on_insert.remove("_id");
+    }
+    statement
+}
+
 fn state_document(state: &State) -> Document {
     let State {
         error,
@@ -275,4 +302,31 @@ fn network_document(network: &Network) -> Document {
 pub(crate) fn date(text: Option<&str>) -> Bson {
     let parsed = text.and_then(|text| DateTime::parse_rfc3339_str(text).ok());
     parsed.map_or(Bson::Null, Bson::DateTime)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_imposed_id_that_is_taken_is_left_out_and_nothing_else() {
+        let imposed = Id::from_bytes([7; 12]);
+        let label = ("io.kontena.container.id".to_owned(), imposed.to_string());
+        let container = Container { id: "c1".to_owned(), labels: vec![label], ..Container::default() };
+        let session = Session { node: Id::from_bytes([1; 12]), epoch: 1 };
+        let saved = SavedContainer { grid: Id::from_bytes([2; 12]), session, container };
+        let with = statement(&saved, &HashMap::new());
+        let without = with_own_id(&with);
+        let on_insert = |statement: &Document| {
+            statement.get_document("u").unwrap().get_document("$setOnInsert").cloned().unwrap()
+        };
+        let mut fewer = on_insert(&with);
+        assert_eq!(fewer.remove("_id"), Some(Bson::from(oid(imposed))));
+        assert_eq!(on_insert(&without), fewer);
+        let set = |statement: &Document| {
+            statement.get_document("u").unwrap().get_document("$set").cloned().unwrap()
+        };
+        assert_eq!(set(&without), set(&with));
+        assert_eq!((without.get("q"), without.get("upsert")), (with.get("q"), with.get("upsert")));
+    }
 }

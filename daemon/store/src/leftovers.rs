@@ -1,5 +1,5 @@
-//! What refers to something that is gone: places of volumes, instances and deploys that were written while what they
-//! belong to was being removed. A place without its volume would fail the lists of its whole node.
+//! What refers to something that is gone: places of volumes, instances, deploys and containers that were written while
+//! what they belong to was being removed. A place without its volume would fail the lists of its whole node.
 
 use std::time::Duration;
 
@@ -11,6 +11,7 @@ use mongodb::bson::{Bson, Document, doc};
 use crate::claims::{CLAIMS, STACK_CLAIMS};
 use crate::client::Store;
 use crate::command::Failure;
+use crate::containers::CONTAINERS;
 use crate::deploys::DEPLOYS;
 use crate::effect::{Effect, Statement};
 use crate::grid_services::SERVICES;
@@ -21,9 +22,11 @@ use crate::volume_instances::VOLUME_INSTANCES;
 
 /// What is to be removed, by collection and the field that leads nowhere. Ids are never given twice, so what is gone
 /// does not come back.
-const REMOVED: [(&str, &str, &str); 9] = [
+const REMOVED: [(&str, &str, &str); 10] = [
     (VOLUME_INSTANCES, "volume_id", "volumes"),
     (VOLUME_INSTANCES, "host_node_id", HOST_NODES),
+    // Reported by a node that was just removed.
+    (CONTAINERS, "host_node_id", HOST_NODES),
     (INSTANCES, "grid_service_id", SERVICES),
     (DEPLOYS, "grid_service_id", SERVICES),
     (CLAIMS, "_id", SERVICES),

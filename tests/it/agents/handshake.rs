@@ -166,6 +166,49 @@ async fn a_node_token_admits_the_first_that_brings_it_and_nobody_else() -> Resul
 }
 
 #[tokio::test]
+async fn of_hosts_that_bring_one_token_at_once_the_first_stays_and_the_others_are_told() -> Result<()> {
+    const TOKENS: usize = 12;
+    let stage = Stage::set().await?;
+    let grid = stage.store.grids().by_tokens(&[GRID_TOKEN]).await?[GRID_TOKEN].id;
+    let token = |number: usize| format!("token-of-edge-{number}-0123456789");
+    let node = |number: usize| NewNode {
+        grid,
+        node_id: None,
+        token: Some(token(number)),
+        name: format!("edge-{number}"),
+        yields: true,
+        labels: Vec::new(),
+        agent_version: None,
+    };
+    let nodes: Vec<NewNode> = (0..TOKENS).map(node).collect();
+    assert!(stage.store.host_nodes().create(&nodes, LIMIT).await?.iter().all(Result::is_ok));
+    // The first to come is let in alone, and those who come meanwhile together: most tokens come twice among them.
+    let dials: Vec<Dial> = (0..2 * TOKENS)
+        .map(|host| {
+            let agent = Dial::agent(&stage.agent(host + 1), &super::address(&stage.master), 0.0);
+            agent.without("Kontena-Grid-Token").with("Kontena-Node-Token", token(host % TOKENS))
+        })
+        .collect();
+    let connections = futures_util::future::try_join_all(dials.iter().map(dial)).await?;
+    let mut stay = Vec::new();
+    for mut connection in connections {
+        match tokio::time::timeout(SOON, connection.next()).await?? {
+            Ok(_) => stay.push(connection),
+            Err((code, reason)) => assert_eq!(
+                (code, reason.as_str()),
+                (4003, "Invalid node token, already used by a different node")
+            ),
+        }
+    }
+    assert_eq!(stay.len(), TOKENS);
+    // Their sessions last.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let in_force = doc! { "connected": true, "session_epoch": 1 };
+    assert_eq!(stage.outside.count("host_nodes", in_force).await?, u64::try_from(TOKENS)?);
+    Ok(())
+}
+
+#[tokio::test]
 async fn of_two_tokens_the_grids_counts_and_a_known_node_keeps_what_it_was_given() -> Result<()> {
     let stage = Stage::set().await?;
     let both = stage.dial().with("Kontena-Node-Token", "unknown").with("Kontena-Node-Labels", "zone=a");

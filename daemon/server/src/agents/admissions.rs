@@ -1,6 +1,8 @@
 //! Lets agents in, all that wait together: a handful of commands for a batch of them, where each alone would
 //! take as many. One batch at a time, so that this process never races with itself for a node.
 
+mod rivals;
+
 use std::collections::{BTreeSet, HashMap, HashSet};
 use std::sync::OnceLock;
 
@@ -13,11 +15,13 @@ use kontena_wire::rpc::Value;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::limits::ADMIT_WITHIN;
+use super::outbound::settle;
 use super::retry::until_done;
 use super::{Agents, LIMIT, Surroundings, bodies};
 use crate::clock::SystemClock;
 use crate::fitness::Fitness;
 use crate::heartbeat::Picture;
+use rivals::{beaten, come_again, one_for_each_node};
 
 /// How many are let in together.
 const TOGETHER: usize = 256;
@@ -42,6 +46,8 @@ pub(super) enum Verdict {
 /// A session that is in force in the database and has no socket yet. Dropped unused, it is given up.
 pub(super) struct Seat {
     admitted: Option<Admitted>,
+    /// How many changes had been heard of before its node was read.
+    seen: u64,
     agents: Agents,
 }
 
@@ -55,8 +61,12 @@ pub(super) struct Admitted {
 }
 
 impl Seat {
+    /// For a socket that is open: the session must be in the registry at once. What has changed since its node was read
+    /// follows its greeting.
     pub(super) fn take(mut self) -> Option<Admitted> {
-        self.admitted.take()
+        let admitted = self.admitted.take()?;
+        self.agents.0.tasks.spawn(settle(self.agents.clone(), admitted.session, self.seen));
+        Some(admitted)
     }
 }
 
@@ -251,7 +261,16 @@ async fn decide(agents: &Agents, applicants: &[Applicant]) -> Result<Vec<Verdict
             }
         }
     }
+    let (plugs, rivals) = one_for_each_node(plugs);
     for (index, verdict) in plug_in(agents, plugs).await? {
+        put(&mut verdicts, index, verdict);
+    }
+    for (index, first) in rivals {
+        let let_in = matches!(verdicts.get(first), Some(Some(Verdict::Admitted(_))));
+        let verdict = match (applicants.get(index), applicants.get(first).filter(|_| let_in)) {
+            (Some(rival), Some(first)) => beaten(rival, first, &by_token),
+            _ => come_again(),
+        };
         put(&mut verdicts, index, verdict);
     }
     let missing = || Verdict::Unavailable("not decided".to_owned());
@@ -275,6 +294,7 @@ async fn plug_in(agents: &Agents, plugs: Vec<(usize, Plug)>) -> Result<Vec<(usiz
             return Err(failure);
         }
     };
+    let seen = agents.0.post.announcements.changes();
     let mut seats: HashMap<Id, Seat> = HashMap::new();
     for plug in wanted.iter().filter(|plug| in_force.contains(&plug.node)) {
         let session = Session { node: plug.node, epoch: plug.observed + 1 };
@@ -286,7 +306,7 @@ async fn plug_in(agents: &Agents, plugs: Vec<(usize, Plug)>) -> Result<Vec<(usiz
             node_info: Value::Nil,
         };
         // From here on, whatever fails gives the session up again.
-        seats.insert(plug.node, Seat { admitted: Some(blank), agents: agents.clone() });
+        seats.insert(plug.node, Seat { admitted: Some(blank), seen, agents: agents.clone() });
     }
     let infos = node_infos(agents, &in_force.into_iter().collect::<Vec<_>>()).await?;
     let mut verdicts = Vec::new();

@@ -1,7 +1,11 @@
 //! The bus: calls on agents whose sessions are held by other masters, and what comes of them.
 //!
 //! What waits to be sent goes as one insert, in its order. What comes is taken in one after the other; each
-//! message once, so that an agent gets a request at most once.
+//! message once, so that an agent gets a request at most once. Taking one in waits for nothing: one agent that does
+//! not read would hold up the messages of all others.
+
+mod lanes;
+mod sending;
 
 use std::collections::HashMap;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -10,24 +14,20 @@ use std::time::Duration;
 
 use kontena_core::election::HolderId;
 use kontena_core::id::Id;
-use kontena_store::{Bus, Packet, PacketKind, Store};
+use kontena_store::{Packet, PacketKind, Store};
 use kontena_wire::agent::outbound::Outbound;
 use kontena_wire::rpc::{self, Fault, Value, loose};
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
-use super::limits::ANSWER_WITHIN;
-use super::outbound::{CallError, notify_here, request_here};
-use super::retry::until_done;
-use super::{Agents, LIMIT, arrivals, claimers, pod_notices};
+use super::outbound::{Announcements, CallError, request_here, tell_changes};
+use super::{Agents, arrivals, claimers, pod_notices};
 use crate::feed::Feed;
+use lanes::Lanes;
+pub(super) use sending::Reading;
 
 /// How many messages may wait to be sent, and to be taken in.
 const WAITING: usize = 4096;
-/// The most that goes as one insert.
-const TOGETHER: usize = 500;
-/// See [`TOGETHER`].
-const TOGETHER_BYTES: usize = 8 << 20;
 /// Larger messages go in pieces.
 const PIECE: usize = 1 << 20;
 /// How an agent is told of its pods: who says so waits for its reports.
@@ -42,6 +42,10 @@ pub(super) struct Post {
     outbox: mpsc::Sender<Packet>,
     owed: Mutex<HashMap<u64, Owed>>,
     next: AtomicU64,
+    /// Commands whose output found no place.
+    pub(super) ends: sending::Ends,
+    /// What agents of this master must be told, whichever master has changed it.
+    pub(super) announcements: Announcements,
 }
 
 struct Owed {
@@ -54,7 +58,9 @@ pub(super) type Inbox = mpsc::Receiver<Packet>;
 impl Post {
     pub(super) fn new() -> (Self, Inbox) {
         let (outbox, inbox) = mpsc::channel(WAITING);
-        (Self { outbox, owed: Mutex::default(), next: AtomicU64::new(1) }, inbox)
+        let (owed, next) = (Mutex::default(), AtomicU64::new(1));
+        let (ends, announcements) = (sending::Ends::default(), Announcements::default());
+        (Self { outbox, owed, next, ends, announcements }, inbox)
     }
 
     /// The number of a new conversation.
@@ -88,6 +94,14 @@ impl Post {
         payload: &[u8],
     ) -> bool {
         pieces(from, to, kind, about, payload).into_iter().all(|packet| self.outbox.try_send(packet).is_ok())
+    }
+
+    /// Hands in what came of a command, if there is a place in the queue; at most one piece. What is told of one command
+    /// is numbered from 1, so that its reader sees if something is missing. The number goes as that of the only piece,
+    /// over which masters of older versions pass.
+    pub(super) fn tell(&self, from: HolderId, (to, about): Reading, number: u32, payload: Vec<u8>) -> bool {
+        let (id, part) = (Packet::fresh_id(), (number, 1));
+        self.outbox.try_send(Packet { id, to, from, kind: PacketKind::Exec, about, part, payload }).is_ok()
     }
 
     fn owed(&self) -> std::sync::MutexGuard<'_, HashMap<u64, Owed>> {
@@ -162,54 +176,29 @@ pub(super) fn start(agents: &Agents, streams: &Store, outbox: Inbox) -> mpsc::Re
     let (sender, packets) = mpsc::channel(WAITING);
     let (stop, me) = (agents.0.stop.clone(), agents.0.me);
     agents.0.tasks.spawn(streams.bus().follow(me, sender, stop.clone()));
-    agents.0.tasks.spawn(super::ending_with(stop, send(agents.0.store.bus(), outbox)));
+    agents.0.tasks.spawn(super::ending_with(stop.clone(), sending::work(agents.clone(), outbox)));
+    agents.0.tasks.spawn(super::ending_with(stop, tell_changes(agents.clone())));
     packets
-}
-
-async fn send(bus: Bus, mut outbox: Inbox) {
-    let mut carried = None;
-    loop {
-        let first = match carried.take() {
-            Some(packet) => packet,
-            None => match outbox.recv().await {
-                Some(packet) => packet,
-                None => return,
-            },
-        };
-        let mut bytes = first.payload.len();
-        let mut batch = vec![first];
-        while batch.len() < TOGETHER
-            && let Ok(next) = outbox.try_recv()
-        {
-            bytes += next.payload.len();
-            if bytes > TOGETHER_BYTES {
-                carried = Some(next);
-                break;
-            }
-            batch.push(next);
-        }
-        if let Err(failure) = until_done(ANSWER_WITHIN, || bus.send(&batch, LIMIT)).await {
-            tracing::warn!(%failure, messages = batch.len(), "messages to other masters were not sent");
-        }
-    }
 }
 
 /// Takes in what comes, and fails what masters that are gone owe.
 pub(super) async fn work(agents: Agents, mut packets: mpsc::Receiver<Packet>, feed: Feed) {
     let mut partial: HashMap<(HolderId, u64), Vec<Packet>> = HashMap::new();
+    let mut lanes = Lanes::default();
     let mut look = tokio::time::interval(LOOK_EVERY);
     look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tokio::select! {
             packet = packets.recv() => match packet {
                 Some(packet) => if let Some(whole) = assemble(&mut partial, packet) {
-                    take_in(&agents, whole, &feed).await;
+                    take_in(&agents, whole, &mut lanes, &feed);
                 },
                 None => return,
             },
             _ = look.tick() => {
                 agents.0.post.owed().retain(|_, owed| agents.is_alive(owed.owner));
                 agents.0.execs.look(&agents);
+                lanes.tidy();
             }
         }
     }
@@ -235,8 +224,8 @@ fn assemble(partial: &mut HashMap<(HolderId, u64), Vec<Packet>>, packet: Packet)
     pieces.into_iter().next().map(|first| Packet { payload, ..first })
 }
 
-async fn take_in(agents: &Agents, packet: Packet, feed: &Feed) {
-    let Packet { from, kind, about, payload, id: _, to: _, part: _ } = packet;
+fn take_in(agents: &Agents, packet: Packet, lanes: &mut Lanes, feed: &Feed) {
+    let Packet { from, kind, about, payload, id: _, to: _, part: (number, _) } = packet;
     match kind {
         PacketKind::Request => {
             let Some((node, call, exec)) = parse_request(&payload) else {
@@ -258,11 +247,7 @@ async fn take_in(agents: &Agents, packet: Packet, feed: &Feed) {
             {
                 agents.0.execs.forget(&exec_id);
             }
-            if let Some(handle) = agents.0.registry.get(node)
-                && let Err(error) = notify_here(&handle, call).await
-            {
-                tracing::debug!(NODE = handle.node_id, %error, "a message of another master was not handed on");
-            }
+            lanes.pass_on(agents, node, call, payload.len());
         }
         PacketKind::Answer => {
             let owed = agents.0.post.owed().remove(&about);
@@ -285,11 +270,10 @@ async fn take_in(agents: &Agents, packet: Packet, feed: &Feed) {
         }
         PacketKind::Reports => claimers::told(agents, &payload),
         PacketKind::Moves => arrivals::told(feed, from.to_string(), &payload),
-        PacketKind::Exec => agents.0.execs.told(about, &payload),
+        PacketKind::Exec => agents.0.execs.told(about, number, &payload),
         PacketKind::Announce => {
             if let Ok(grid) = <[u8; 12]>::try_from(payload.as_slice()) {
-                let agents = agents.clone();
-                agents.clone().0.tasks.spawn(async move { agents.announce_here(Id::from_bytes(grid)).await });
+                agents.announce_here(Id::from_bytes(grid));
             }
         }
     }

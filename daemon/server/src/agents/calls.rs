@@ -8,7 +8,7 @@ use kontena_core::id::Id;
 use kontena_store::{
     ContainerStatRow, Failure, LogRow, NodeStatRow, NotFound, Reported, ReportedEvent, SavedContainer,
 };
-use kontena_wire::agent::Call;
+use kontena_wire::agent::{Call, Container};
 use kontena_wire::rpc::{Fault, Value, map};
 use tokio::time::Instant;
 
@@ -22,21 +22,57 @@ use super::{Agents, LIMIT, admissions, bodies, pods};
 /// The code of answers for want of a database.
 const UNAVAILABLE: i64 = 503;
 
-/// A call that needs the database, or an answer that is known.
+/// Before containers that could not be saved are saved again: ever longer, from this to that.
+const PAUSE: (Duration, Duration) = (Duration::from_millis(250), Duration::from_secs(4));
+
+/// A call that needs the database.
 pub(super) struct Effort {
     /// Of the request, until it is answered.
     pub(super) id: Option<u64>,
     /// When the agent is told that it takes too long.
     pub(super) due: Instant,
-    pub(super) work: Work,
+    pub(super) call: Box<Call>,
 }
 
 impl Effort {
     /// Whether it says something that its agent does not repeat. Everything else is of no use once it is overdue.
     pub(super) fn is_state(&self) -> bool {
-        let Work::Call(call) = &self.work else { return false };
-        is_state(call)
+        is_state(&self.call)
     }
+
+    /// Whether it is carried out even if its session has ended. Containers are told anew by the next session.
+    pub(super) fn outlives_its_session(&self) -> bool {
+        self.is_state() && !matches!(*self.call, Call::SaveContainer { .. })
+    }
+
+    /// Whether it says all that an older one of the same agent says, and later.
+    pub(super) fn replaces(&self, older: &Self) -> bool {
+        match (&*self.call, &*older.call) {
+            (Call::SaveContainer { container, .. }, Call::SaveContainer { container: older, .. }) => {
+                container.id == older.id
+            }
+            (Call::ContainerHealth(health), Call::ContainerHealth(older)) => {
+                health.container_id == older.container_id
+            }
+            _ => false,
+        }
+    }
+
+    /// What one is answered that was replaced.
+    pub(super) fn answer_as_replaced(&self) -> Value {
+        match *self.call {
+            Call::ContainerHealth(_) => Value::Nil,
+            _ => empty(),
+        }
+    }
+}
+
+/// What becomes of a call when it comes.
+pub(super) enum Taken {
+    /// It was done at once, or cannot be done at all.
+    Answered(Result<Value, Fault>),
+    /// It needs the database.
+    Waits(Effort),
 }
 
 fn is_state(call: &Call) -> bool {
@@ -49,23 +85,15 @@ fn is_state(call: &Call) -> bool {
     )
 }
 
-/// What is to be done for a call.
-pub(super) enum Work {
-    Answer(Result<Value, Fault>),
-    Call(Box<Call>),
-}
-
-/// Takes a call in. What needs no waiting is done at once; the rest is returned.
+/// Takes a call in. What needs no waiting is done at once.
 pub(super) fn take(
     agents: &Agents,
     handle: &Arc<Handle>,
     id: Option<u64>,
-    method: &str,
-    params: &[Value],
+    (method, params): (&str, &[Value]),
     size: usize,
-) -> Option<Effort> {
-    let due = Instant::now() + ANSWER_WITHIN;
-    let answer = |outcome| id.map(|_| Effort { id, due, work: Work::Answer(outcome) });
+) -> Taken {
+    let answer = Taken::Answered;
     let call = match Call::parse(method, params) {
         Ok(call) => call,
         Err(mistake) => {
@@ -116,28 +144,19 @@ pub(super) fn take(
         }
         // Of all events only the end of a container matters: the rest is reported by itself.
         Call::ContainerEvent { destroyed: false, .. } => answer(Ok(empty())),
-        call => Some(Effort { id, due, work: Work::Call(Box::new(call)) }),
+        call => Taken::Waits(Effort { id, due: Instant::now() + ANSWER_WITHIN, call: Box::new(call) }),
     }
 }
 
 /// Carries a call out; its answer.
-pub(super) async fn carry_out(agents: Agents, handle: Arc<Handle>, work: Work) -> Result<Value, Fault> {
-    let outcome = match work {
-        Work::Answer(outcome) => outcome,
-        Work::Call(call) => {
-            let state = is_state(&call);
-            let within = if state { STATE_WITHIN } else { ANSWER_WITHIN };
-            let limited = tokio::time::timeout(within + LIMIT / 2, outcome_of(&agents, &handle, *call));
-            let outcome = limited.await.unwrap_or_else(|_| Err(overdue()));
-            if state && outcome.as_ref().is_err_and(|fault| fault.code == UNAVAILABLE) {
-                tracing::warn!(
-                    NODE = handle.node_id,
-                    "a report of an agent was lost: no database for too long"
-                );
-            }
-            outcome
-        }
-    };
+pub(super) async fn carry_out(agents: Agents, handle: Arc<Handle>, call: Call) -> Result<Value, Fault> {
+    let state = is_state(&call);
+    let within = if state { STATE_WITHIN } else { ANSWER_WITHIN };
+    let limited = tokio::time::timeout(within + LIMIT / 2, outcome_of(&agents, &handle, call));
+    let outcome = limited.await.unwrap_or_else(|_| Err(overdue()));
+    if state && outcome.as_ref().is_err_and(|fault| *fault == overdue()) {
+        tracing::warn!(NODE = handle.node_id, "a report of an agent was lost: no database for too long");
+    }
     if let Err(fault) = &outcome {
         tracing::debug!(NODE = handle.node_id, %fault, "a call of an agent failed");
     }
@@ -191,18 +210,7 @@ async fn outcome_of(agents: &Agents, handle: &Handle, call: Call) -> Result<Valu
                 Err(Fault::new(500, "RuntimeError: Volume not found"))
             }
         }
-        Call::SaveContainer { node: _, container } => {
-            let saved =
-                SavedContainer { grid: handle.grid, session: handle.session(), container: *container };
-            // The next session begins with all containers, which are newer than this one.
-            while let Err(failure) = agents.0.containers.ask(saved.clone()).boxed().await {
-                // A master that stops answers at once, again and again.
-                if agents.0.stop.is_cancelled() || !agents.0.registry.holds(handle) {
-                    return Err(unavailable(failure));
-                }
-            }
-            Ok(empty())
-        }
+        Call::SaveContainer { node: _, container } => save(agents, handle, *container).await,
         Call::ContainerEvent { container_id, destroyed: _ } => {
             remove(agents, node, &[container_id], STATE_WITHIN).await?;
             Ok(empty())
@@ -227,6 +235,30 @@ async fn outcome_of(agents: &Agents, handle: &Handle, call: Call) -> Result<Valu
         | Call::ExecExit { .. }
         | Call::ExecError { .. } => Ok(empty()),
     }
+}
+
+/// Saves a container for as long as the session stands: the next one begins with all containers, which are newer than
+/// this one, and may be written already.
+async fn save(agents: &Agents, handle: &Handle, container: Container) -> Result<Value, Fault> {
+    let saved = SavedContainer { grid: handle.grid, session: handle.session(), container };
+    let (mut pause, longest) = PAUSE;
+    while agents.0.registry.holds(handle) {
+        let Err(failure) = agents.0.containers.ask(saved.clone()).boxed().await else {
+            return Ok(empty());
+        };
+        if matches!(failure, Failure::Duplicate | Failure::TooLarge) {
+            // However often it is tried.
+            return Err(Fault::new(500, format!("RuntimeError: {failure}")));
+        }
+        let answer = unavailable(failure);
+        // A master that stops would fail again and again.
+        if agents.0.stop.is_cancelled() {
+            return Err(answer);
+        }
+        tokio::time::sleep(pause).await;
+        pause = (pause * 2).min(longest);
+    }
+    Err(Fault::new(UNAVAILABLE, "the session has ended"))
 }
 
 async fn remove(agents: &Agents, node: Id, container_ids: &[String], within: Duration) -> Result<i64, Fault> {

@@ -43,10 +43,19 @@ pub(super) const CLOSE_WITHIN: Duration = Duration::from_secs(5);
 pub(super) const STATE_WITHIN: Duration = Duration::from_secs(600);
 
 /// How many calls of one agent may wait, and how many bytes of them. Beyond that nothing more is read from its
-/// socket, which slows it down and loses nothing.
-pub(super) const WAITING_CALLS: usize = 256;
+/// socket, which slows it down and loses nothing; but its pings lie behind, and it leaves if they are not answered. So
+/// this is more than a host with many containers has to say while the database is away for half a minute.
+pub(super) const WAITING_CALLS: usize = 4096;
 /// See [`WAITING_CALLS`].
 pub(super) const WAITING_BYTES: usize = 4 << 20;
+/// How many bytes may wait of one agent however many wait of the others.
+pub(super) const WAITING_OWN: usize = 64 << 10;
+/// How many bytes may wait of all agents together before nobody has more waiting than its own share.
+pub(super) const WAITING_SHARED: usize = 128 << 20;
+/// How many bytes may wait of all agents together before each has one call waiting at most.
+pub(super) const WAITING_ALL: usize = 384 << 20;
+/// What a waiting call costs besides its frame, in bytes.
+pub(super) const WAITING_EACH: usize = 512;
 /// How many messages to one agent may wait.
 pub(super) const WAITING_ORDERS: usize = 32;
 

@@ -1,22 +1,27 @@
 //! Calls on agents, wherever their sessions are: straight to a session of this master, through the bus to one of
 //! another. A node whose session nobody holds is told so at once.
 
+mod announcements;
+
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::FutureExt;
 use kontena_core::clock::Clock;
 use kontena_core::election::HolderId;
 use kontena_core::id::Id;
 use kontena_store::{Failure, PacketKind};
-use kontena_wire::agent::outbound::{self, Outbound};
+use kontena_wire::agent::outbound::Outbound;
 use kontena_wire::rpc::{Fault, Value};
 use thiserror::Error;
 use tokio::sync::oneshot;
+use tokio::task::coop::unconstrained;
 
 use super::registry::{Handle, Order};
 use super::retry::until_done;
-use super::{Agents, LIMIT, admissions, bus};
+use super::{Agents, LIMIT, bus};
 use crate::clock::SystemClock;
+pub(super) use announcements::{Announcements, settle, work as tell_changes};
 
 /// For finding a session while the database changes its primary.
 const PLACE_WITHIN: Duration = Duration::from_secs(10);
@@ -82,34 +87,21 @@ impl Agents {
         }
     }
 
-    /// Tells the connected nodes of a grid what they should know of themselves, after the grid or one of its nodes
-    /// has changed.
+    /// Has the connected nodes of a grid told what they should know of themselves, after the grid or one of its nodes
+    /// has changed. It waits for a place in the queue to the other masters, and for no agent.
     pub async fn announce_grid(&self, grid: Id) {
-        self.announce_here(grid).await;
+        self.announce_here(grid);
         for master in self.others() {
             let about = self.0.post.fresh();
             self.0.post.send(self.0.me, master, PacketKind::Announce, about, grid.bytes().to_vec()).await;
         }
     }
 
-    pub(super) async fn announce_here(&self, grid: Id) {
-        let handles: Vec<_> =
-            self.0.registry.all().into_iter().filter(|handle| handle.grid == grid).collect();
-        let ids: Vec<Id> = handles.iter().map(|handle| handle.node).collect();
-        if ids.is_empty() {
-            return;
-        }
-        match admissions::node_infos(self, &ids).await {
-            Ok(mut infos) => {
-                for handle in handles {
-                    let Some(info) = infos.remove(&handle.node) else { continue };
-                    if notify_here(&handle, outbound::node_info(info.body)).await.is_err() {
-                        tracing::debug!(NODE = handle.node_id, "left before it was told of its grid");
-                    }
-                }
-            }
-            Err(failure) => tracing::warn!(%failure, "the nodes of a grid were not told of its change"),
-        }
+    pub(super) fn announce_here(&self, grid: Id) {
+        self.0.post.announcements.changed(|| {
+            let here = self.0.registry.all().into_iter().filter(|handle| handle.grid == grid);
+            here.map(|handle| handle.node).collect()
+        });
     }
 
     /// Finds the session; at most `within`, and no longer than the database needs to change its primary.
@@ -157,10 +149,57 @@ pub(super) async fn notify_here(handle: &Handle, call: Outbound) -> Result<(), C
     hand_over(handle, Order::Call(Box::new(call), None)).await
 }
 
+/// What became of an order that is not waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Handed {
+    /// The session has it.
+    Over,
+    /// Too many orders wait for it already.
+    Full,
+    /// It has ended.
+    Gone,
+}
+
+/// Calls an agent if its session takes the order at once.
+pub(super) fn notify_now(handle: &Handle, call: Outbound) -> Handed {
+    // Without a budget, since a caller that has used up its own would take every queue to be full.
+    let order = unconstrained(handle.order(Order::Call(Box::new(call), None)));
+    match order.now_or_never() {
+        Some(true) => Handed::Over,
+        Some(false) => Handed::Gone,
+        None => Handed::Full,
+    }
+}
+
 async fn hand_over(handle: &Handle, order: Order) -> Result<(), CallError> {
     match tokio::time::timeout(ORDER_WITHIN, handle.order(order)).await {
         Ok(true) => Ok(()),
         Ok(false) => Err(CallError::Lost),
         Err(_) => Err(CallError::Late(ORDER_WITHIN)),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kontena_store::Session;
+    use kontena_wire::agent::outbound;
+    use tokio::sync::mpsc;
+
+    use super::*;
+
+    #[tokio::test]
+    async fn an_order_that_is_not_waited_for_is_taken_at_once_or_not_at_all() {
+        let (sender, mut orders) = mpsc::channel(200);
+        let session = Session { node: Id::from_bytes([1; 12]), epoch: 1 };
+        let handle = Handle::new(session, Id::from_bytes([2; 12]), "node".to_owned(), sender);
+        // More at once than tokio lets a task do without a pause.
+        for _ in 0..200 {
+            assert_eq!(notify_now(&handle, outbound::pods_changed()), Handed::Over);
+        }
+        assert_eq!(notify_now(&handle, outbound::pods_changed()), Handed::Full);
+        orders.recv().await.unwrap();
+        assert_eq!(notify_now(&handle, outbound::pods_changed()), Handed::Over);
+        drop(orders);
+        assert_eq!(notify_now(&handle, outbound::pods_changed()), Handed::Gone);
     }
 }

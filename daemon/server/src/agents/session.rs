@@ -1,10 +1,13 @@
 //! One session: a socket, the calls that wait on it in both directions, and its keepalive, in one task.
 //!
-//! Calls of the agent are carried out one after the other, in their order. While they wait the socket is still
-//! read, until too many wait; then nothing more is read from it, which slows the agent down and loses nothing.
-//! What was read is carried out even if the session ends meanwhile.
+//! Calls of the agent that need the database are carried out one after the other, in their order; all others at once.
+//! While they wait the socket is still read, since the agent's pings come by it, until too many wait (`waiting.rs`);
+//! then nothing more is read from it, which slows the agent down and loses nothing. What the agent said before its
+//! connection ended is carried out even after that, except for what its next session says anew.
 
-use std::collections::{HashMap, VecDeque};
+mod waiting;
+
+use std::collections::HashMap;
 use std::sync::Arc;
 
 use futures_util::FutureExt;
@@ -20,21 +23,25 @@ use tokio_tungstenite::tungstenite::{Error, Message};
 
 use super::Agents;
 use super::admissions::Admitted;
-use super::calls::{self, Effort};
-use super::limits::{CLOSE_WITHIN, STATE_WITHIN, WAITING_BYTES, WAITING_CALLS, WAITING_ORDERS, WRITE_WITHIN};
+use super::calls::{self, Effort, Taken};
+use super::limits::{CLOSE_WITHIN, STATE_WITHIN, WAITING_ORDERS, WRITE_WITHIN};
 use super::registry::{Answer, Handle, Order};
 use super::socket::Socket;
 use super::upgrade::close_frame;
+use waiting::Waiting;
 
-/// A call of the agent that waits, and how large its frame was.
-type Waiting = (Effort, usize);
+/// Calls that were found in the socket at the end of a session and wait for those that were read before.
+const LEFT: usize = 1024;
+
+/// What a request of the agent is answered.
+type Outcome = Result<Value, Fault>;
 
 /// The call that is being carried out.
 struct Current {
     /// Of the request, until it is answered.
     id: Option<u64>,
     due: Instant,
-    work: BoxFuture<'static, Result<Value, Fault>>,
+    work: BoxFuture<'static, Outcome>,
 }
 
 struct Desk {
@@ -44,8 +51,7 @@ struct Desk {
     /// Requests to the agent that are not answered, by their id.
     asked: HashMap<u64, Answer>,
     next_id: u64,
-    waiting: VecDeque<Waiting>,
-    waiting_bytes: usize,
+    waiting: Waiting,
     current: Option<Current>,
     ping_at: Instant,
     pinged_at: Option<Instant>,
@@ -103,8 +109,7 @@ pub(super) async fn run(agents: Agents, mut socket: Socket, admitted: Admitted) 
         name,
         asked: HashMap::new(),
         next_id: 1,
-        waiting: VecDeque::new(),
-        waiting_bytes: 0,
+        waiting: Waiting::new(&waiting::ALL),
         current: None,
         ping_at,
         pinged_at: None,
@@ -130,7 +135,7 @@ impl Desk {
 
     async fn serve(&mut self, socket: &mut Socket, orders: &mut mpsc::Receiver<Order>) -> End {
         loop {
-            let reading = self.has_room();
+            let reading = self.waiting.has_room();
             let wake_at = self.wake_at();
             let step = tokio::select! {
                 order = orders.recv() => match order {
@@ -146,7 +151,11 @@ impl Desk {
                     }
                 }
                 message = socket.recv(), if reading => match message {
-                    Some(Ok(message)) => self.take_in(message),
+                    Some(Ok(message)) => match self.take_in(message) {
+                        Ok(Some((id, outcome))) => answer(socket, id, outcome).boxed().await,
+                        Ok(None) => Ok(()),
+                        Err(end) => Err(end),
+                    },
                     Some(Err(error)) => Err(End::broken(&error)),
                     None => Err(End::gone("closed without a close frame")),
                 },
@@ -158,17 +167,13 @@ impl Desk {
         }
     }
 
-    fn has_room(&self) -> bool {
-        self.waiting.len() < WAITING_CALLS && self.waiting_bytes < WAITING_BYTES
-    }
-
     fn wake_at(&self) -> Instant {
         let pong = self.pinged_at.map(|at| at + self.agents.0.settings.ping_timeout);
         let keepalive = pong.unwrap_or(self.ping_at);
         let current = self.current.as_ref().filter(|current| current.id.is_some());
         let overdue = match current {
             Some(current) => Some(current.due),
-            None => self.waiting.iter().find(|(effort, _)| effort.id.is_some()).map(|(effort, _)| effort.due),
+            None => self.waiting.due(),
         };
         overdue.map_or(keepalive, |due| due.min(keepalive))
     }
@@ -186,17 +191,7 @@ impl Desk {
         if let Some(current) = self.current.as_mut().filter(|current| current.due <= now) {
             ids.extend(current.id.take());
         }
-        for (effort, _) in self.waiting.iter_mut().take_while(|(effort, _)| effort.due <= now) {
-            ids.extend(effort.id.take());
-        }
-        let waiting_bytes = &mut self.waiting_bytes;
-        self.waiting.retain(|(effort, size)| {
-            let stays = effort.due > now || effort.is_state();
-            if !stays {
-                *waiting_bytes -= size;
-            }
-            stays
-        });
+        ids.extend(self.waiting.overdue(now));
         ids
     }
 
@@ -222,9 +217,10 @@ impl Desk {
         Ok(())
     }
 
-    fn take_in(&mut self, message: Message) -> Result<(), End> {
+    /// Takes in what came; the answer to a request that has one already.
+    fn take_in(&mut self, message: Message) -> Result<Option<(u64, Outcome)>, End> {
         match message {
-            Message::Binary(frame) => self.take_frame(&frame),
+            Message::Binary(frame) => return Ok(self.take_frame(&frame)),
             Message::Pong(_) => {
                 if let Some(at) = self.pinged_at.take() {
                     let late = at.elapsed();
@@ -244,45 +240,45 @@ impl Desk {
             // The library answers pings; text is what no agent sends.
             Message::Ping(_) | Message::Text(_) | Message::Frame(_) => {}
         }
-        Ok(())
+        Ok(None)
     }
 
-    fn take_frame(&mut self, frame: &[u8]) {
+    fn take_frame(&mut self, frame: &[u8]) -> Option<(u64, Outcome)> {
         match rpc::Message::decode(frame) {
             Ok(rpc::Message::Response { id, outcome }) => {
                 // Whoever asked may have given up.
                 let _heard = self.asked.remove(&id).map(|answer| answer.send(outcome));
+                None
             }
-            Ok(rpc::Message::Request { id, method, params }) => {
-                let effort = calls::take(&self.agents, &self.handle, Some(id), &method, &params, frame.len());
-                self.enqueue(effort, frame.len());
-            }
-            Ok(rpc::Message::Notification { method, params }) => {
-                let effort = calls::take(&self.agents, &self.handle, None, &method, &params, frame.len());
-                self.enqueue(effort, frame.len());
+            Ok(call) => {
+                let (id, taken) = take(&self.agents, &self.handle, call, frame.len())?;
+                match taken {
+                    Taken::Answered(outcome) => Some((id?, outcome)),
+                    Taken::Waits(effort) => self.enqueue(effort, frame.len()),
+                }
             }
             // As the original did.
-            Err(error) => tracing::debug!(NODE = self.handle.node_id, %error, "a frame is passed over"),
+            Err(error) => {
+                tracing::debug!(NODE = self.handle.node_id, %error, "a frame is passed over");
+                None
+            }
         }
     }
 
-    fn enqueue(&mut self, effort: Option<Effort>, size: usize) {
-        let Some(effort) = effort else { return };
-        self.waiting_bytes += size;
-        self.waiting.push_back((effort, size));
+    /// Lets a call wait for its turn; the answer to one that it replaces.
+    fn enqueue(&mut self, effort: Effort, size: usize) -> Option<(u64, Outcome)> {
+        let replaced = self.waiting.push(effort, size);
         if self.current.is_none() {
             self.start_next();
         }
+        let replaced = replaced?;
+        Some((replaced.id?, Ok(replaced.answer_as_replaced())))
     }
 
     fn start_next(&mut self) {
-        if let Some((effort, size)) = self.waiting.pop_front() {
-            self.waiting_bytes -= size;
+        if let Some(Effort { id, due, call }) = self.waiting.pop() {
             let (agents, handle) = (self.agents.clone(), Arc::clone(&self.handle));
-            let Effort { id, due, work } = effort;
-            self.current = Some(Current { id, due, work: calls::carry_out(agents, handle, work).boxed() });
-        } else if self.waiting.capacity() > 32 {
-            self.waiting.shrink_to_fit();
+            self.current = Some(Current { id, due, work: calls::carry_out(agents, handle, *call).boxed() });
         }
     }
 
@@ -317,24 +313,34 @@ impl Desk {
         }
     }
 
-    /// Notes the end, tells the agent, and carries out what was received. The record of who was not the last session of
-    /// its node here is its successor's already.
+    /// Notes the end, tells the agent, and carries out what was received, and what it said before it heard of the end.
+    /// The record of who was not the last session of its node here is its successor's already.
     async fn finish(mut self, mut socket: Socket, end: End, is_last: bool) {
         let End { close, noted, ending } = end;
         tracing::debug!(NODE = self.handle.node_id, name = self.name, code = noted.code, "{}", noted.reason);
         // Who waits for an answer learns at once that none will come.
         self.asked.clear();
         self.agents.0.execs.end_of(self.handle.node, &self.agents);
-        let tell = async {
+        let (agents, handle) = (self.agents.clone(), Arc::clone(&self.handle));
+        let (left, mut rest) = mpsc::channel(LEFT);
+        let tell = async move {
             if let Some(close) = &close {
-                socket.send(close_frame(close)).await?;
+                // What it said before may be there to be read all the same.
+                let _told = socket.send(close_frame(close)).await;
             }
             while let Some(Ok(message)) = socket.recv().await {
-                if let Message::Close(_) = message {
-                    break;
+                match message {
+                    Message::Close(_) => break,
+                    Message::Binary(frame) => {
+                        if let Some(effort) = state_in(&agents, &handle, &frame)
+                            && left.send(effort).await.is_err()
+                        {
+                            break;
+                        }
+                    }
+                    Message::Ping(_) | Message::Pong(_) | Message::Text(_) | Message::Frame(_) => {}
                 }
             }
-            Ok::<(), Error>(())
         };
         let session = self.handle.session();
         let endings = &self.agents.0.endings;
@@ -342,16 +348,21 @@ impl Desk {
             if is_last { endings.ask(Ended { session, ending, close: noted }).await } else { Ok(()) }
         };
         let (agents, handle) = (self.agents.clone(), Arc::clone(&self.handle));
-        let (current, mut waiting) = (self.current.take(), std::mem::take(&mut self.waiting));
+        let (current, mut waiting) = (self.current, self.waiting);
         let finish = async move {
             // Nobody waits for answers any more.
             if let Some(current) = current {
                 drop(current.work.await);
             }
-            while let Some((effort, _)) = waiting.pop_front() {
-                if effort.is_state() {
-                    drop(calls::carry_out(agents.clone(), Arc::clone(&handle), effort.work).await);
+            let carry_out =
+                |effort: Effort| calls::carry_out(agents.clone(), Arc::clone(&handle), *effort.call);
+            while let Some(effort) = waiting.pop() {
+                if effort.outlives_its_session() {
+                    drop(carry_out(effort).await);
                 }
+            }
+            while let Some(effort) = rest.recv().await {
+                drop(carry_out(effort).await);
             }
         };
         let (told, noted, finished) = tokio::join!(
@@ -359,8 +370,9 @@ impl Desk {
             note,
             tokio::time::timeout(STATE_WITHIN, finish)
         );
-        // An agent that does not answer the close frame is not waited for.
-        drop(told);
+        if told.is_err() {
+            tracing::debug!(NODE = self.handle.node_id, "an agent that left did not answer the close frame");
+        }
         if let Err(failure) = noted {
             tracing::warn!(NODE = self.handle.node_id, %failure, "the end of a session was not noted");
         }
@@ -373,14 +385,38 @@ impl Desk {
     }
 }
 
-async fn next_outcome(current: &mut Option<Current>) -> Result<Value, Fault> {
+/// Takes in a call; under which id it is to be answered.
+fn take(
+    agents: &Agents,
+    handle: &Arc<Handle>,
+    message: rpc::Message,
+    size: usize,
+) -> Option<(Option<u64>, Taken)> {
+    let (id, method, params) = match message {
+        rpc::Message::Request { id, method, params } => (Some(id), method, params),
+        rpc::Message::Notification { method, params } => (None, method, params),
+        rpc::Message::Response { .. } => return None,
+    };
+    Some((id, calls::take(agents, handle, id, (&method, &params), size)))
+}
+
+/// What a frame says that outlives its session, which has ended. What needs no database is done at once.
+fn state_in(agents: &Agents, handle: &Arc<Handle>, frame: &[u8]) -> Option<Effort> {
+    let message = rpc::Message::decode(frame).ok()?;
+    match take(agents, handle, message, frame.len())? {
+        (_, Taken::Waits(effort)) => effort.outlives_its_session().then_some(effort),
+        (_, Taken::Answered(_)) => None,
+    }
+}
+
+async fn next_outcome(current: &mut Option<Current>) -> Outcome {
     match current {
         Some(current) => (&mut current.work).await,
         None => std::future::pending().await,
     }
 }
 
-async fn answer(socket: &mut Socket, id: u64, outcome: Result<Value, Fault>) -> Result<(), End> {
+async fn answer(socket: &mut Socket, id: u64, outcome: Outcome) -> Result<(), End> {
     write(socket, rpc::Message::Response { id, outcome }.encode()).await
 }
 
