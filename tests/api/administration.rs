@@ -1,11 +1,11 @@
-//! What administrators do with masters, and that it is noted; the way in when no other is left; tokens of masters
-//! without a vault key.
+//! What administrators do with masters and their configuration, and that it is noted; the way in when no other is left;
+//! tokens of masters without a vault key.
 
 use std::time::Duration;
 
 use anyhow::{Context, Result};
 use kontena_core::token::Digester;
-use kontena_testkit::master::TOKEN;
+use kontena_testkit::master::{Master, TOKEN};
 use kontena_testkit::mongod::shared;
 use mongodb::bson::{Document, doc};
 use reqwest::{Method, StatusCode};
@@ -64,6 +64,58 @@ async fn who_sends_a_master_away_is_noted() -> Result<()> {
     let shown = world.ask(Request::new(Method::GET, "/v1/audit_logs").token(&admin)).await?.json();
     let events = shown["logs"].as_array().context("logs")?.iter();
     assert!(events.filter(|entry| entry["resource_type"] == "Master").count() >= 2);
+    Ok(())
+}
+
+/// How often a master has looked what a database lacks, and completed it.
+async fn seedings(master: &Master) -> Result<u64> {
+    let cluster = master.get("/v1/cluster").await?;
+    let seeding = cluster["duties"].as_array().into_iter().flatten().find(|duty| duty["name"] == "seeding");
+    let count = |key: &str| seeding.and_then(|duty| duty[key].as_u64()).unwrap_or(0);
+    Ok(count("runs") - count("failures"))
+}
+
+/// Has one master leave the lead to another, until that has looked what is missing.
+async fn hand_over(from: &Master, to: &Master) -> Result<()> {
+    let (before, begun) = (seedings(to).await?, Instant::now());
+    while from.ask(Method::POST, "/v1/cluster/step-down").await?.0 != StatusCode::NO_CONTENT {
+        anyhow::ensure!(begun.elapsed() < PATIENCE, "{} does not lead:\n{}", from.name(), from.log_tail());
+        sleep(Duration::from_millis(50)).await;
+    }
+    while seedings(to).await? == before {
+        anyhow::ensure!(begun.elapsed() < PATIENCE, "{} does not lead:\n{}", to.name(), to.log_tail());
+        sleep(Duration::from_millis(50)).await;
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_is_removed_from_the_configuration_comes_back_with_the_next_start_and_not_before() -> Result<()>
+{
+    let mut world = World::new().await?;
+    world.acting().await?;
+    let admin = world.login().await?;
+    world.join("master-2").await?;
+    world.sees_masters(2).await?;
+    hand_over(&world.masters[0], &world.masters[1]).await?;
+    let path = "/v1/config/server.telemetry_enabled";
+    let shown = || world.ask(Request::new(Method::GET, path).token(&admin));
+    assert_eq!(shown().await?.status, StatusCode::OK, "it is a default");
+    let removed = world.ask(Request::new(Method::DELETE, path).token(&admin)).await?;
+    assert_eq!(removed.status, StatusCode::CREATED, "{}", removed.text);
+    hand_over(&world.masters[1], &world.masters[0]).await?;
+    assert_eq!(shown().await?.status, StatusCode::NOT_FOUND, "it was removed");
+
+    assert!(world.masters[0].stop(PATIENCE).await?.success());
+    let begun = Instant::now();
+    while world.masters[1].acting_term().await.is_none() {
+        anyhow::ensure!(begun.elapsed() < PATIENCE, "nobody leads:\n{}", world.masters[1].log_tail());
+        sleep(Duration::from_millis(50)).await;
+    }
+    world.masters[0].launch().await?;
+    hand_over(&world.masters[1], &world.masters[0]).await?;
+    let shown = world.ask(Request::new(Method::GET, path).token(&admin)).await?;
+    assert_eq!(shown.status, StatusCode::OK, "it is a default of each start");
     Ok(())
 }
 

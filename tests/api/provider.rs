@@ -9,6 +9,7 @@ use axum::extract::State;
 use axum::http::{HeaderMap, Uri};
 use axum::response::{IntoResponse, Response};
 use axum::routing::{any, get};
+use mongodb::bson::{Document, doc};
 use reqwest::header::LOCATION;
 use reqwest::{Method, StatusCode};
 use serde_json::{Value, json};
@@ -211,7 +212,104 @@ async fn strangers_errors_and_lost_providers_get_no_code() -> Result<()> {
     set(settings("http://127.0.0.1:9")).await?;
     let lost = visit.round_trip(LOCAL, "jo").await?;
     assert_eq!(lost.status, StatusCode::BAD_REQUEST);
-    let count = world.collection("access_tokens").count_documents(mongodb::bson::doc! {}).await?;
+    let count = world.collection("access_tokens").count_documents(doc! {}).await?;
     assert_eq!(count, 1, "only the administrator's");
+    Ok(())
+}
+
+async fn user_in(world: &World, email: &str) -> Result<Document> {
+    world.collection("users").find_one(doc! { "email": email }).await?.context("no such user")
+}
+
+#[tokio::test]
+async fn another_provider_knows_nobody_by_the_ids_of_the_last_one() -> Result<()> {
+    let world = World::new().await?;
+    let admin = world.login().await?;
+    let at = |method: Method, path: &str| Request::new(method, path).token(&admin);
+    let row = doc! { "email": "jo@example.com", "role_ids": [], "grid_ids": [] };
+    world.collection("users").insert_one(row).await?;
+    for (request, forgets) in [
+        (at(Method::PATCH, "/v1/config").json(&json!({ "server.name": "a name" })), false),
+        (at(Method::DELETE, "/v1/config/server.name"), false),
+        (at(Method::PATCH, "/v1/config").json(&json!({ "server.name": "x", "oauth2.client_id": "c" })), true),
+        (at(Method::PATCH, "/v1/config").json(&json!({ "server.root_url": "http://m.example.com" })), true),
+        (at(Method::DELETE, "/v1/config/oauth2.client_id"), true),
+        (at(Method::PUT, "/v1/config").json(&json!({ "server.name": "a name" })), true),
+        (at(Method::DELETE, "/v1/config"), true),
+    ] {
+        let known = doc! { "$set": { "external_id": "4711" } };
+        world.collection("users").update_one(doc! { "email": "jo@example.com" }, known).await?;
+        let answer = world.ask(request.clone()).await?;
+        assert_eq!(answer.status, StatusCode::CREATED, "{}", answer.text);
+        let kept = user_in(&world, "jo@example.com").await?.get_str("external_id").is_ok();
+        assert_eq!(kept, !forgets, "{request:?}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn only_a_master_administrator_invites_another_whatever_it_is_known_by() -> Result<()> {
+    let world = World::new().await?;
+    let admin = world.login().await?;
+    let provider =
+        Provider::start(Manner { method: "post", content_type: "application/json", basic: false }).await?;
+    let settings = json!({
+        "oauth2.client_id": "cid",
+        "oauth2.client_secret": "csecret",
+        "oauth2.authorize_endpoint": format!("{}/authorize", provider.url),
+        "oauth2.token_endpoint": format!("{}/token", provider.url),
+        "oauth2.userinfo_endpoint": format!("{}/user", provider.url),
+        "server.root_url": "http://master.example.com",
+    });
+    let post = |path: &str, body: &Value| Request::new(Method::POST, path).token(&admin).json(body);
+    let set = Request::new(Method::PATCH, "/v1/config").token(&admin).json(&settings);
+    assert_eq!(world.ask(set).await?.status, StatusCode::CREATED);
+    for (name, role) in [("boss", Some("master_admin")), ("helper", Some("user_admin")), ("ordinary", None)] {
+        let row = doc! {
+            "email": format!("{name}@example.com"), "external_id": format!("id-of-{name}"), "name": name,
+            "role_ids": [], "grid_ids": [],
+        };
+        world.collection("users").insert_one(row).await?;
+        if let Some(role) = role {
+            let granted = post(&format!("/v1/users/{name}@example.com/roles"), &json!({ "role": role }));
+            assert_eq!(world.ask(granted).await?.status, StatusCode::CREATED);
+        }
+    }
+    let wish = json!({ "response_type": "token", "scope": "user", "user": "helper@example.com" });
+    let helper = world.ask(post("/oauth2/authorize", &wish)).await?.json();
+    let helper = helper["access_token"].as_str().context("no token")?.to_owned();
+    let invite = async |token: &str, mut body: Value| {
+        body["response_type"] = "invite".into();
+        world.ask(Request::new(Method::POST, "/oauth2/authorize").token(token).json(&body)).await
+    };
+    let of = |user: &str| {
+        [
+            json!({ "email": format!("{user}@example.com") }),
+            json!({ "email": "new@example.com", "username": user }),
+            json!({ "email": "new@example.com", "external_id": format!("id-of-{user}") }),
+        ]
+    };
+    for body in of("boss").into_iter().chain([json!({ "email": "new@example.com", "username": "admin" })]) {
+        let refused = invite(&helper, body.clone()).await?;
+        assert_eq!(refused.status, StatusCode::FORBIDDEN, "{body}: {}", refused.text);
+        let why = json!({
+            "error": "access_denied", "error_description": "You do not have the permission to create invites",
+        });
+        assert_eq!(refused.json(), why, "{body}");
+    }
+    let invited =
+        world.collection("users").count_documents(doc! { "invite_code": { "$exists": true } }).await?;
+    assert_eq!(invited, 0, "nobody got a code");
+    for (token, user) in [(&helper, "ordinary"), (&helper, "helper"), (&admin, "boss")] {
+        for body in of(user) {
+            let made = invite(token, body.clone()).await?;
+            assert_eq!(made.status, StatusCode::CREATED, "{body}: {}", made.text);
+            let row = user_in(&world, &format!("{user}@example.com")).await?;
+            assert_eq!(made.json()["invite_code"], row.get_str("invite_code")?, "{body}");
+        }
+    }
+    let made = invite(&helper, json!({ "email": "new@example.com" })).await?;
+    assert_eq!(made.status, StatusCode::CREATED, "{}", made.text);
+    user_in(&world, "new@example.com").await?;
     Ok(())
 }

@@ -1,4 +1,4 @@
-//! Logs that are followed, as the command line reads them; and who may administer without a token of the original.
+//! Logs, also those that are followed, as the command line reads them; and who may administer without a token of the original.
 
 use std::time::Duration;
 
@@ -90,6 +90,66 @@ async fn a_followed_log_has_one_object_a_chunk_signs_of_life_and_no_proper_end()
     }
     assert!(world.masters[0].stop(PATIENCE).await?.success());
     while chunks.chunk().await?.is_some() {}
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_followed_log_with_nothing_to_find_shows_signs_of_life() -> Result<()> {
+    let world = World::new().await?;
+    let scene = Scene::set(&world).await?;
+    for log in ["event_logs", "container_logs"] {
+        for asked in ["since=yesterday", "from=xyz"] {
+            let path = format!("/v1/grids/main/{log}?follow=1&{asked}");
+            let mut chunks = Chunks::open(&world, &path, &scene.admin).await?;
+            for _ in 0..3 {
+                assert_eq!(chunks.chunk().await?.as_deref(), Some(" "), "{path}");
+            }
+        }
+    }
+    Ok(())
+}
+
+#[tokio::test]
+async fn lines_of_a_service_are_found_by_its_name_alone_in_any_stack_and_events_are_not() -> Result<()> {
+    let world = World::new().await?;
+    let scene = Scene::set(&world).await?;
+    let now = DateTime::now();
+    // Two stacks of the scene have a service of this name, and `shop` has another one beside it.
+    for (stack, name) in [("shop", "web"), ("user", "web"), ("shop", "linked")] {
+        let row = world.collection("stacks").find_one(doc! { "name": stack }).await?.context("a stack")?;
+        let of = doc! { "stack_id": row.get_object_id("_id")?, "name": name };
+        let service = world.collection("grid_services").find_one(of).await?.context("a service")?;
+        let (grid, service) = (service.get_object_id("grid_id")?, service.get_object_id("_id")?);
+        let line = doc! {
+            "grid_id": grid, "grid_service_id": service, "name": format!("{stack}.{name}-1"), "type": "stdout",
+            "data": "hello", "created_at": now,
+        };
+        world.collection("container_logs").insert_one(line).await?;
+        let event = doc! {
+            "grid_id": grid, "grid_service_id": service, "severity": 1, "type": "t", "msg": "hello",
+            "created_at": now,
+        };
+        world.collection("event_logs").insert_one(event).await?;
+    }
+    let found = async |log: &str, services: &str| -> Result<Vec<Value>> {
+        let path = format!("/v1/grids/main/{log}?services={services}");
+        let answer = world.ask(Request::new(Method::GET, path).token(&scene.admin)).await?;
+        assert_eq!(answer.status, StatusCode::OK, "{}", answer.text);
+        let logs = answer.json()["logs"].as_array().context("no logs")?.clone();
+        Ok(logs.into_iter().map(|entry| entry["name"].clone()).collect())
+    };
+    for (services, names) in [
+        ("web", vec!["shop.web-1", "user.web-1"]),
+        ("linked", vec!["shop.linked-1"]),
+        ("shop/web", vec!["shop.web-1"]),
+        ("linked,user/web", vec!["user.web-1", "shop.linked-1"]),
+        ("base/web,nothing", vec![]),
+    ] {
+        assert_eq!(found("container_logs", services).await?, names, "{services}");
+    }
+    // Events are asked for by the whole path only.
+    assert_eq!(found("event_logs", "linked").await?.len(), 0);
+    assert_eq!(found("event_logs", "shop/linked").await?.len(), 1);
     Ok(())
 }
 

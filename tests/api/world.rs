@@ -77,7 +77,7 @@ pub(crate) struct World {
     pub(crate) database: Database,
     pub(crate) masters: Vec<Master>,
     http: reqwest::Client,
-    outside: mongodb::Database,
+    pub(crate) outside: mongodb::Database,
 }
 
 impl World {

@@ -1,9 +1,11 @@
 //! What masters tell each other through the database, and what only the leader writes of it.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use anyhow::Result;
 use kontena_core::election::{EndReason, HolderId, Term};
+use kontena_core::id::Id;
 use kontena_store::{Batch, LeaderHistory, MasterRow, Masters, OriginalLock, Purpose};
 use mongodb::bson::{DateTime, doc};
 
@@ -61,10 +63,22 @@ async fn a_master_that_moved_meanwhile_is_not_ended() -> Result<()> {
     party.writer.commit(end(seen.seq + 1)).await?;
     assert!(masters.all(LIMIT).await?[0].ended);
     // Only who ended long ago is forgotten.
-    let forget = |age| Batch { duty: "masters", term, effects: vec![Masters::forget(age)] };
-    party.writer.commit(forget(Duration::from_secs(60))).await?;
+    let none = BTreeSet::new();
+    let forget = |age, claimers: &BTreeSet<HolderId>| Batch {
+        duty: "masters",
+        term,
+        effects: vec![Masters::forget(age, claimers)],
+    };
+    party.writer.commit(forget(Duration::from_secs(60), &none)).await?;
     assert_eq!(masters.all(LIMIT).await?.len(), 1);
-    party.writer.commit(forget(Duration::ZERO)).await?;
+    // What it has in hand is not taken up by others unless they see that it is gone.
+    let service = Id::from_bytes([9; 12]);
+    party.store.deploys().claim(service, 0, seen.id).await?.expect("a claim");
+    let claimers = party.store.claimers().await?;
+    assert_eq!(claimers, BTreeSet::from([seen.id]));
+    party.writer.commit(forget(Duration::ZERO, &claimers)).await?;
+    assert_eq!(masters.all(LIMIT).await?.len(), 1);
+    party.writer.commit(forget(Duration::ZERO, &none)).await?;
     assert_eq!(masters.all(LIMIT).await?.len(), 0);
     Ok(())
 }

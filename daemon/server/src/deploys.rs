@@ -125,7 +125,8 @@ impl Errands for Hands {
         while let Some((claim, deploy)) = self.ledger.take_up(service).await? {
             let carried_out = self.carry_out(claim, deploy, told).await?;
             self.ended.notify_waiters();
-            // A claim is lost to another master, or to a user who stops the service or calls the deploy off.
+            // A claim is lost to another master, or to a user who stops the service, calls the deploy off, or changes the
+            // service before it is begun.
             if !carried_out && lost.next().is_none() {
                 tracing::warn!(%service, "the claim of a service is lost again and again");
                 break;

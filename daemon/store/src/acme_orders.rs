@@ -13,6 +13,7 @@ use mongodb::bson::{Bson, Document, doc};
 use crate::client::Store;
 use crate::command::Failure;
 use crate::document::{Read, fresh, oid, oids};
+use crate::effect::{Effect, Statement};
 use crate::table::Table;
 
 pub use steps::{Issued, OrderSteps, Presented};
@@ -39,6 +40,9 @@ pub enum OrderState {
 }
 
 impl OrderState {
+    /// The leader works on these.
+    const UNDER_WAY: [Self; 2] = [Self::Wanted, Self::Open];
+
     fn name(self) -> &'static str {
         match self {
             Self::Wanted => "wanted",
@@ -57,7 +61,7 @@ impl OrderState {
     /// Whether the leader works on it.
     #[must_use]
     pub fn is_under_way(self) -> bool {
-        matches!(self, Self::Wanted | Self::Open)
+        Self::UNDER_WAY.contains(&self)
     }
 }
 
@@ -206,13 +210,14 @@ impl AcmeOrders {
 
     /// Those that the leader works on, the oldest first.
     pub async fn under_way(&self) -> Result<Vec<OrderRow>, Failure> {
-        let states = [OrderState::Wanted.name(), OrderState::Open.name()];
+        let states = OrderState::UNDER_WAY.map(OrderState::name);
         self.find(doc! { "state": { "$in": states.to_vec() } }, TOGETHER).await
     }
 
-    /// Whether there is an order that is of use for these domains.
-    pub(crate) async fn slots_taken(&self, slots: &[String]) -> Result<Vec<String>, Failure> {
-        let rows = self.orders.fields(doc! { "slot": { "$in": slots } }, doc! {}, doc! { "slot": 1 }).await?;
+    /// For which of these domains an order is under way.
+    pub(crate) async fn slots_in_use(&self, slots: &[String]) -> Result<Vec<String>, Failure> {
+        let filter = doc! { "slot": { "$in": slots }, "state": { "$in": OrderState::UNDER_WAY.map(OrderState::name).to_vec() } };
+        let rows = self.orders.fields(filter, doc! {}, doc! { "slot": 1 }).await?;
         Ok(rows.iter().filter_map(|row| row.text("slot")).collect())
     }
 
@@ -250,6 +255,16 @@ pub(crate) fn wished(wish: &Wish<'_>, renews: bool) -> Document {
         "grid_service_id": service.map_or(Bson::Null, |service| oid(service).into()),
         "after": oids(after.iter().copied()),
     }
+}
+
+/// Gives up what rests for these domains.
+pub(crate) fn retire(slot: &str) -> Effect {
+    let filter = doc! { "slot": slot, "state": OrderState::Resting.name() };
+    let change = doc! {
+        "$set": { "state": OrderState::Failed.name() }, "$unset": { "slot": "", "encrypted_key": "" },
+        "$currentDate": { "updated_at": true },
+    };
+    Effect { collection: ORDERS, statement: Statement::UpdateMany { filter, change } }
 }
 
 /// A new id for an effect that inserts.

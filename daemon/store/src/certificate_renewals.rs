@@ -9,7 +9,7 @@ use kontena_core::acme::{Goal, Method, renewal_pause};
 use kontena_core::id::Id;
 use mongodb::bson::{Bson, Document, doc};
 
-use crate::acme_orders::{AcmeOrders, ORDERS, Wish, asked_now, new_one, slot, wished};
+use crate::acme_orders::{ORDERS, Wish, asked_now, new_one, retire, slot, wished};
 use crate::certificates::{AUTHORIZATIONS, CERTIFICATES};
 use crate::client::Store;
 use crate::command::{Failure, millis};
@@ -33,9 +33,9 @@ pub struct Renewal {
 }
 
 impl Renewal {
-    /// Asks for it.
+    /// Asks for it. What was offered or proven by hand for the same domains since is of no use any more.
     #[must_use]
-    pub fn begin(&self, directory: &str) -> Effect {
+    pub fn begin(&self, directory: &str) -> [Effect; 2] {
         let wish = Wish {
             grid: self.grid,
             domains: &self.domains,
@@ -46,7 +46,8 @@ impl Renewal {
             after: &[],
         };
         let pipeline = inserting(wished(&wish, true), asked_now());
-        Effect { collection: ORDERS, statement: Statement::Compute { filter: new_one(), pipeline } }
+        let statement = Statement::Compute { filter: new_one(), pipeline };
+        [retire(&slot(self.grid, &self.domains)), Effect { collection: ORDERS, statement }]
     }
 }
 
@@ -102,7 +103,7 @@ impl CertificateRenewals {
         }
         let mut renewals: Vec<Renewal> = rows.iter().filter_map(|row| renewal(row, &answered)).collect();
         let slots: Vec<String> = renewals.iter().map(|one| slot(one.grid, &one.domains)).collect();
-        let taken = AcmeOrders::slots_taken(&self.store.acme_orders(), &slots).await?;
+        let taken = self.store.acme_orders().slots_in_use(&slots).await?;
         for (renewal, slot) in renewals.iter_mut().zip(&slots) {
             renewal.due &= !taken.contains(slot);
         }

@@ -4,7 +4,7 @@
 //! Each claim raises the epoch. Whoever acts under a claim changes its document in the same transaction, under the own
 //! epoch: of an earlier claimer nothing takes effect.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kontena_core::election::HolderId;
 use kontena_core::id::Id;
@@ -35,6 +35,19 @@ impl Store {
     /// Who carries out the deploys and removals of stacks.
     pub(crate) fn stack_claims(&self) -> Claims {
         Claims { store: self.clone(), collection: STACK_CLAIMS }
+    }
+
+    /// The masters that have something in hand.
+    pub async fn claimers(&self) -> Result<BTreeSet<HolderId>, Failure> {
+        let held = || doc! { "master": { "$ne": Bson::Null } };
+        let (services, stacks) = (self.claims().rows(), self.stack_claims().rows());
+        let shown = || doc! { "master": 1 };
+        let (services, stacks) = futures_util::try_join!(
+            services.fields(held(), doc! {}, shown()),
+            stacks.fields(held(), doc! {}, shown())
+        )?;
+        let claimer = |row: &Document| row.text("master").and_then(|master| master.parse().ok());
+        Ok(services.iter().chain(&stacks).filter_map(claimer).collect())
     }
 }
 

@@ -88,7 +88,7 @@ pub struct DeployRow {
     pub cancelled: Option<String>,
 }
 
-/// A deploy that is not finished, and who has it in hand.
+/// A deploy that is to be carried out, and who has it in hand.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct OpenDeploy {
     /// Which.
@@ -141,8 +141,7 @@ impl Deploys {
 
     /// Which of these services have a deploy that is not finished.
     pub async fn under_way(&self, services: &[Id]) -> Result<BTreeSet<Id>, Failure> {
-        let filter =
-            doc! { "grid_service_id": { "$in": oids(services.iter().copied()) }, "finished_at": Bson::Null };
+        let filter = open_of(doc! { "grid_service_id": { "$in": oids(services.iter().copied()) } });
         let pipeline = vec![doc! { "$match": filter }, doc! { "$group": { "_id": "$grid_service_id" } }];
         Ok(self.rows().aggregate(pipeline).await?.iter().filter_map(|row| row.id("_id")).collect())
     }
@@ -166,10 +165,10 @@ impl Deploys {
         found.map(|row| parse(row).map(|deploy| (deploy.service, deploy))).collect()
     }
 
-    /// All that are not finished, with who has them in hand.
+    /// All that are to be carried out, with who has them in hand.
     pub async fn open(&self) -> Result<Vec<OpenDeploy>, Failure> {
         let shown = doc! { "grid_service_id": 1, "created_at": 1 };
-        let mut rows = self.rows().fields(doc! { "finished_at": Bson::Null }, doc! {}, shown).await?;
+        let mut rows = self.rows().fields(open_of(doc! {}), doc! {}, shown).await?;
         rows.sort_by_key(|row| row.time("created_at"));
         let services: Vec<Id> = rows.iter().filter_map(|row| row.id("grid_service_id")).collect();
         if services.is_empty() {
@@ -199,6 +198,16 @@ impl Deploys {
         ];
         Ok(self.store.transact(&writes).await? == Outcome::Done)
     }
+}
+
+/// Which deploys of these services are to be carried out, or on. One that an original master had begun is nobody's, as
+/// with the original itself: it had no plan from which to go on. If it is called off, it is ended.
+pub(crate) fn open_of(mut services: Document) -> Document {
+    services.insert("finished_at", Bson::Null);
+    let abandoned =
+        doc! { "started_at": { "$ne": Bson::Null }, "frozen_id": Bson::Null, "cancel_reason": Bson::Null };
+    services.insert("$nor", [abandoned]);
+    services
 }
 
 /// What asks for a deploy of a service.

@@ -5,8 +5,10 @@ use mongodb::bson::{Document, doc};
 
 use crate::client::Store;
 use crate::command::Failure;
-use crate::document::{Read, oid};
-use crate::table::Table;
+use crate::document::{Read, fresh, oid};
+use crate::service_references::{Used, revising};
+use crate::table::{Table, dated};
+use crate::transaction::{Outcome, Write};
 
 const SECRETS: &str = "grid_secrets";
 
@@ -25,9 +27,11 @@ pub struct SecretRow {
     pub updated_at: i64,
 }
 
-/// The collection.
+/// The collection. With a value, the services that use it get a new revision, or neither is written: whoever repeats
+/// a write that got no answer finds nothing half done.
 #[derive(Clone, Debug)]
 pub struct GridSecrets {
+    store: Store,
     secrets: Table,
 }
 
@@ -35,7 +39,7 @@ impl Store {
     /// Secrets.
     #[must_use]
     pub fn grid_secrets(&self) -> GridSecrets {
-        GridSecrets { secrets: Table::new(self.database(), SECRETS) }
+        GridSecrets { store: self.clone(), secrets: Table::new(self.database(), SECRETS) }
     }
 }
 
@@ -58,15 +62,32 @@ impl GridSecrets {
         if self.by_name(grid, name).await?.is_some() {
             return Err(Failure::Duplicate);
         }
-        let fields = doc! { "name": name, "encrypted_value": encrypted, "grid_id": oid(grid) };
-        parse(&self.secrets.insert(fields).await?)
+        let id = fresh();
+        let fields = doc! { "_id": id, "name": name, "encrypted_value": encrypted, "grid_id": oid(grid) };
+        let writes = [Write::Insert { collection: SECRETS, fields }, revising(grid, Used::Secret, name)];
+        self.store.transact(&writes).await?;
+        let made = self.secrets.one(doc! { "_id": id }).await?;
+        parse(&made.ok_or_else(|| Failure::unknown("the secret was removed as soon as it was made"))?)
     }
 
     /// Replaces a value, if it still is the one that was read. `None` if it is not.
-    pub async fn update(&self, seen: &SecretRow, encrypted: &str) -> Result<Option<SecretRow>, Failure> {
-        let filter = doc! { "_id": oid(seen.id), "encrypted_value": &seen.value };
-        let change = doc! { "$set": { "encrypted_value": encrypted } };
-        self.secrets.change(filter, change).await?.as_ref().map(parse).transpose()
+    pub async fn update(
+        &self,
+        grid: Id,
+        seen: &SecretRow,
+        encrypted: &str,
+    ) -> Result<Option<SecretRow>, Failure> {
+        let change = Write::Change {
+            collection: SECRETS,
+            filter: doc! { "_id": oid(seen.id), "encrypted_value": &seen.value },
+            change: dated(doc! { "$set": { "encrypted_value": encrypted } }),
+        };
+        match self.store.transact(&[change, revising(grid, Used::Secret, &seen.name)]).await? {
+            Outcome::Unmatched => Ok(None),
+            Outcome::Done => {
+                self.secrets.one(doc! { "_id": oid(seen.id) }).await?.as_ref().map(parse).transpose()
+            }
+        }
     }
 
     /// Removes one. What it was.

@@ -1,5 +1,6 @@
 //! The masters' heartbeats: `masters {_id, name, url, ..., seq}`.
 
+use std::collections::BTreeSet;
 use std::time::Duration;
 
 use futures_util::TryStreamExt;
@@ -153,11 +154,13 @@ impl Masters {
         Effect { collection: MASTERS, statement: Statement::Update { filter, change: found_dead() } }
     }
 
-    /// Removes the rows of masters that ended and were not seen for `age`, by the database's clock.
+    /// Removes the rows of masters that ended and were not seen for `age`, by the database's clock. Those of `claimers`
+    /// ([`Store::claimers`](crate::Store::claimers)) stay: it is by its row that others know that a master is gone.
     #[must_use]
-    pub fn forget(age: Duration) -> Effect {
+    pub fn forget(age: Duration, claimers: &BTreeSet<HolderId>) -> Effect {
         let old = doc! { "$lt": ["$seen_at", { "$subtract": ["$$NOW", millis(age)] }] };
-        let filter = doc! { "ended": true, "$expr": old };
+        let claimers: Vec<String> = claimers.iter().map(ToString::to_string).collect();
+        let filter = doc! { "_id": { "$nin": claimers }, "ended": true, "$expr": old };
         Effect { collection: MASTERS, statement: Statement::Delete { filter } }
     }
 }

@@ -8,7 +8,9 @@ use mongodb::bson::{Bson, Document, doc};
 use crate::client::Store;
 use crate::command::Failure;
 use crate::document::{Read, oid, oids};
-use crate::table::Table;
+use crate::grid_services::SERVICES;
+use crate::table::{Table, dated};
+use crate::transaction::Write;
 
 /// A service that uses something.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -64,7 +66,7 @@ impl Store {
     #[must_use]
     pub fn service_references(&self) -> ServiceReferences {
         let table = |name| Table::new(self.database(), name);
-        ServiceReferences { services: table("grid_services"), stacks: table("stacks") }
+        ServiceReferences { services: table(SERVICES), stacks: table("stacks") }
     }
 }
 
@@ -83,7 +85,7 @@ impl ServiceReferences {
 
     /// Gives the services that use one thing a new revision, since it changed.
     pub async fn revise(&self, grid: Id, kind: Used, one: &str) -> Result<u64, Failure> {
-        self.services.change_all(filter(grid, kind, Some(one)), doc! { "$inc": { "revision": 1 } }).await
+        self.services.change_all(filter(grid, kind, Some(one)), revised()).await
     }
 
     /// The names of stacks.
@@ -135,6 +137,18 @@ impl ServiceReferences {
         let rows = self.services.all(doc! { "grid_id": oid(grid), "$or": either }, doc! {}).await?;
         Ok(rows.iter().filter_map(|row| row.id("_id")).collect())
     }
+
+    /// The same, but a `service` alone is found in all stacks.
+    pub async fn services_in_any_stack(&self, grid: Id, paths: &[&str]) -> Result<Vec<Id>, Failure> {
+        let (paths, names): (Vec<&str>, Vec<&str>) = paths.iter().partition(|path| path.contains('/'));
+        let mut found = self.services_at(grid, &paths).await?;
+        if !names.is_empty() {
+            let filter = doc! { "grid_id": oid(grid), "name": { "$in": names } };
+            let rows = self.services.all(filter, doc! {}).await?;
+            found.extend(rows.iter().filter_map(|row| row.id("_id")));
+        }
+        Ok(found)
+    }
 }
 
 pub(crate) async fn named(
@@ -147,6 +161,15 @@ pub(crate) async fn named(
     }
     let rows = table.all(doc! { "_id": { "$in": ids } }, doc! {}).await?;
     Ok(rows.iter().filter_map(|row| Some((row.id("_id")?, row.text("name")?))).collect())
+}
+
+/// The same as [`ServiceReferences::revise`], together with what changed.
+pub(crate) fn revising(grid: Id, kind: Used, one: &str) -> Write {
+    Write::ChangeAll { collection: SERVICES, filter: filter(grid, kind, Some(one)), change: dated(revised()) }
+}
+
+fn revised() -> Document {
+    doc! { "$inc": { "revision": 1 } }
 }
 
 fn filter(grid: Id, kind: Used, one: Option<&str>) -> Document {

@@ -138,7 +138,7 @@ pub(crate) fn inserting(fields: Document, mut computed: Document) -> Vec<Documen
     vec![doc! { "$replaceWith": { "$mergeObjects": ["$$ROOT", { "$literal": fields }, computed] } }]
 }
 
-fn dated(mut change: Document) -> Document {
+pub(crate) fn dated(mut change: Document) -> Document {
     match change.get_mut("$currentDate") {
         Some(Bson::Document(dates)) => {
             dates.insert("updated_at", true);

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use kontena_core::access::{Actor, Role};
 use kontena_core::id::Id;
 use kontena_core::login::{Identity, Invitation};
-use mongodb::bson::{Bson, Document, doc};
+use mongodb::bson::{Document, doc};
 
 use crate::access_tokens::TOKENS;
 use crate::client::Store;
@@ -116,26 +116,42 @@ impl Users {
         }
     }
 
-    /// Gives a user a code to join with; makes the user if there is none like it.
-    pub async fn invite(&self, invitation: &Invitation, code: &str) -> Result<(), Failure> {
+    /// Gives a user a code to join with; makes the user if there is none like it. Whether `by` may: who has the code can
+    /// log in as that user, so only a master administrator invites another.
+    pub async fn invite(&self, invitation: &Invitation, code: &str, by: &Actor) -> Result<bool, Failure> {
         let Invitation { email, external_id, name } = invitation;
         for (key, value) in [("external_id", external_id), ("name", name), ("email", &Some(email.clone()))] {
-            if let Some(value) = value {
-                let set = doc! { "$set": { "invite_code": code } };
-                if self.rows.change(doc! { key: value }, set).await?.is_some() {
-                    return Ok(());
-                }
+            if let Some(value) = value
+                && let Some(allowed) = self.invite_known(doc! { key: value }, code, by).await?
+            {
+                return Ok(allowed);
             }
         }
         let fields = doc! { "email": email, "external_id": external_id, "name": name, "invite_code": code };
         match self.rows.insert(fields).await {
             // Another master was faster.
             Err(Failure::Duplicate) => {
-                self.rows.change(doc! { "email": email }, doc! { "$set": { "invite_code": code } }).await?;
-                Ok(())
+                Ok(self.invite_known(doc! { "email": email }, code, by).await?.unwrap_or(false))
             }
-            made => made.map(|_| ()),
+            made => made.map(|_| true),
         }
+    }
+
+    /// Gives a user that is there a code. Whether `by` may; `None` if there is none.
+    async fn invite_known(&self, like: Document, code: &str, by: &Actor) -> Result<Option<bool>, Failure> {
+        let Some(found) = self.first(like).await? else { return Ok(None) };
+        let mut same = doc! { "_id": oid(found.id()) };
+        if !by.may_administrate() {
+            if found.actor.is_master_admin() {
+                return Ok(Some(false));
+            }
+            // Who becomes one in this moment gets no code either.
+            if let Some(role) = self.role(Role::MasterAdmin).await? {
+                same.insert("role_ids", doc! { "$ne": oid(role) });
+            }
+        }
+        let given = self.rows.change(same, doc! { "$set": { "invite_code": code } }).await?;
+        Ok(given.map(|_| true))
     }
 
     /// Notes what the provider told of a user who logged in: the invitation is used, and what was open is filled in.
@@ -160,7 +176,8 @@ impl Users {
 
     /// Forgets how all users are known to the provider, since another one is configured.
     pub async fn forget_external_ids(&self) -> Result<(), Failure> {
-        let known = doc! { "external_id": { "$gt": Bson::Null } };
+        // Comparisons find values of the same type only: nothing is greater than null.
+        let known = doc! { "external_id": { "$type": "string" } };
         self.rows.change_all(known, doc! { "$unset": { "external_id": "" } }).await?;
         Ok(())
     }

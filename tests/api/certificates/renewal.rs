@@ -119,6 +119,15 @@ async fn what_ends_soon_is_renewed_and_deployed_and_a_failure_is_told() -> Resul
             Ok(held(scene).is_some_and(|bundle| bundle.starts_with(&new)))
         })
         .await?;
+    // Authorized by hand once more, it is renewed all the same.
+    scene.authorize_by_file("shop.example.com").await?;
+    ends_soon(&scene).await?;
+    scene
+        .eventually("one more certificate", async |scene| {
+            scene.balancer.told(&scene.agent);
+            Ok(certificate(scene).await?.get_str("certificate")? != new)
+        })
+        .await?;
     // What a record proves is never renewed.
     scene
         .world

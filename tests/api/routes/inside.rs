@@ -370,6 +370,14 @@ fn certificates(scene: &Scene) -> Vec<Route> {
     let at = "/v1/certificates/main/shop.example.com";
     let import = |body: &Value| by.put(at, body);
     let garbage = json!({ "certificate": "garbage", "private_key": "garbage", "chain": [] });
+    // As programs write keys of elliptic curves.
+    let mut behind_parameters = scene.certificate.clone();
+    let key = scene.certificate["private_key"].as_str().unwrap_or_default();
+    behind_parameters["private_key"] =
+        format!("-----BEGIN EC PARAMETERS-----\nBggqhkjOPQMBBw==\n-----END EC PARAMETERS-----\n{key}").into();
+    let mut encrypted = scene.certificate.clone();
+    encrypted["private_key"] =
+        "-----BEGIN ENCRYPTED PRIVATE KEY-----\nMIIB\n-----END ENCRYPTED PRIVATE KEY-----\n".into();
     // Nobody answers for the authority here; it does in `certificates.rs`.
     let asking = |path: &'static str, last: &str| {
         let body = json!({
@@ -392,6 +400,8 @@ fn certificates(scene: &Scene) -> Vec<Route> {
             .of_grid(scene, &by.post("/v1/grids/main/certificates", &json!({ "domains": ["x"] }))),
         Route::new("PUT", "/v1/certificates/:grid/:subject")
             .good(import(&scene.certificate), 201)
+            .good(import(&behind_parameters), 201)
+            .invalid(import(&encrypted), &json!({ "private_key": "Could not parse PKey: no start line" }))
             .invalid(import(&json!({})), &json!({ "certificate": "Certificate is required", "private_key": "Private Key is required" }))
             .invalid(import(&garbage), &json!({ "certificate": "not enough data", "private_key": "Could not parse PKey: no start line" }))
             .invalid(by.put("/v1/certificates/main/x.y", &scene.certificate), &json!({ "subject": "Certificate subject 'shop.example.com' does not match expected subject 'x.y'" }))

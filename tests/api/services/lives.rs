@@ -3,10 +3,13 @@
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
+use mongodb::bson::oid::ObjectId;
+use mongodb::bson::{DateTime, Document, doc};
 use reqwest::Method;
 use serde_json::{Value, json};
 
 use super::Town;
+use crate::world::Request;
 
 #[tokio::test]
 async fn linked_services_run_are_scaled_updated_lose_a_node_and_are_removed() -> Result<()> {
@@ -151,8 +154,107 @@ async fn deploys_of_one_service_follow_each_other_and_may_be_called_off() -> Res
     for (number, deploy) in asked.iter().enumerate() {
         let deploy = town.finished(0, "web", deploy).await?;
         ensure!(deploy["state"] == if number == 3 { "error" } else { "success" }, "{deploy:#}");
-        revs.push(deploy["started_at"].as_str().unwrap_or_default().to_owned());
+        // What was called off before its turn was never begun.
+        revs.extend(deploy["started_at"].as_str().map(str::to_owned));
     }
-    ensure!(revs.is_sorted(), "{revs:?}");
+    ensure!(revs.is_sorted() && revs.len() >= 3, "{revs:?}");
+    town.no_faults()
+}
+
+#[tokio::test]
+async fn a_deploy_that_an_original_had_begun_is_left_as_it_is_unless_it_is_called_off() -> Result<()> {
+    let town = Town::new(1, 1).await?;
+    town.make("db", &json!({ "instances": 1 })).await?;
+    let service = town.rows("grid_services").await?.pop().context("no service")?.get_object_id("_id")?;
+    let (begun, deploys) = (ObjectId::new(), town.world.collection("grid_service_deploys"));
+    let long_ago = DateTime::from_millis(1_500_000_000_000);
+    let row = doc! {
+        "_id": begun, "_deploy_state": "ongoing", "grid_service_id": service, "created_at": long_ago,
+        "queued_at": long_ago, "started_at": long_ago, "finished_at": null,
+    };
+    deploys.insert_one(row.clone()).await?;
+    // It is the oldest, and keeps nobody waiting.
+    town.deploy("db").await?;
+    let left = deploys.find_one(doc! { "_id": begun }).await?.context("it is gone")?;
+    ensure!(left == row, "{left:#?}");
+    let path = format!("/v1/services/main/null/db/deploys/{begun}/cancel");
+    town.ask(Method::POST, &path, &json!({})).await?;
+    let ended = town.finished(0, "db", &begun.to_hex()).await?;
+    ensure!(ended["state"] == "error", "{ended:#}");
+    town.no_faults()
+}
+
+#[tokio::test]
+async fn a_hook_of_the_same_name_goes_on_being_the_same() -> Result<()> {
+    let town = Town::new(1, 1).await?;
+    let hooks = |cmd: &str| json!({ "hooks": { "pre_start": [{ "name": "migrate", "cmd": cmd, "instances": "*", "oneshot": true }] } });
+    town.make("db", &hooks("migrate")).await?;
+    let services = town.world.collection("grid_services");
+    services.update_one(doc! {}, doc! { "$set": { "hooks.0.done": ["1"] } }).await?;
+    let hook = async || {
+        let row = services.find_one(doc! {}).await?.context("no service")?;
+        let hook = row.get_array("hooks")?.first().and_then(|hook| hook.as_document()).cloned();
+        hook.context("no hook")
+    };
+    let before = hook().await?;
+    town.ask(Method::PUT, "/v1/services/main/null/db", &hooks("migrate --all")).await?;
+    let after = hook().await?;
+    ensure!(after.get("_id") == before.get("_id") && after.get("done") == before.get("done"), "{after:#?}");
+    ensure!(after.get_str("cmd")? == "migrate --all", "{after:#?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_secret_does_not_change_without_its_services() -> Result<()> {
+    let town = Town::new(1, 1).await?;
+    let secret = |value: &str| json!({ "name": "password", "value": value });
+    town.ask(Method::POST, "/v1/grids/main/secrets", &secret("old")).await?;
+    town.make("db", &json!({ "secrets": [{ "secret": "password", "name": "PASSWORD" }] })).await?;
+    let revision = async || {
+        let row = town.rows("grid_services").await?.pop().context("no service")?;
+        Ok::<_, anyhow::Error>(
+            row.get_i32("revision").map_or_else(|_| row.get_i64("revision"), |low| Ok(low.into()))?,
+        )
+    };
+    let before = revision().await?;
+    // The database takes no new revision of a service for a while.
+    let allow = async |validator: Document| {
+        let command = doc! { "collMod": "grid_services", "validator": validator };
+        town.world.outside().run_command(command).await
+    };
+    allow(doc! { "revision": { "$lte": before } }).await?;
+    let path = "/v1/secrets/main/password";
+    let refused =
+        town.world.ask(Request::new(Method::PUT, path).token(&town.token).json(&secret("new"))).await?;
+    ensure!(refused.status.is_server_error(), "{} {}", refused.status, refused.text);
+    allow(doc! {}).await?;
+    let shown = town.ask(Method::GET, path, &Value::Null).await?;
+    ensure!(shown["value"] == "old" && revision().await? == before, "{shown}");
+    town.ask(Method::PUT, path, &secret("new")).await?;
+    ensure!(revision().await? == before + 1, "its services were not told");
+    Ok(())
+}
+
+#[tokio::test]
+async fn a_deploy_that_is_called_off_before_its_turn_changes_nothing() -> Result<()> {
+    let town = Town::new(1, 2).await?;
+    town.make("web", &json!({ "instances": 2 })).await?;
+    town.deploy("web").await?;
+    // It is not carried out while its service is another master's.
+    let claims = town.world.collection("deploy_claims");
+    let held = doc! { "$set": { "master": "f".repeat(32) }, "$inc": { "epoch": 1_i64 } };
+    claims.update_many(doc! {}, held).await?;
+    let wanted = json!({ "instances": 1 });
+    let deploy = town.ask(Method::POST, "/v1/services/main/null/web/scale", &wanted).await?;
+    let deploy = deploy["id"].as_str().context("no id")?.to_owned();
+    let before = town.rows("grid_services").await?.pop().context("no service")?;
+    // That takes the claim from whoever has it.
+    let path = format!("/v1/services/main/null/web/deploys/{deploy}/cancel");
+    town.ask(Method::POST, &path, &json!({})).await?;
+    let deploy = town.finished(0, "web", &deploy).await?;
+    ensure!(deploy["state"] == "error" && deploy["started_at"].is_null(), "{deploy:#}");
+    ensure!(town.placed("web").await?.len() == 2, "an instance was removed");
+    let after = town.rows("grid_services").await?.pop().context("no service")?;
+    ensure!(before.get("deployed_at") == after.get("deployed_at"), "it counts as deployed");
     town.no_faults()
 }

@@ -5,10 +5,13 @@ use kontena_core::deploy::Revision;
 use kontena_core::election::HolderId;
 use kontena_core::id::Id;
 use kontena_store::{
-    Claim, CommandCounter, DatabaseUri, DeployBatch, InstanceWrite, Progress, Purpose, Store,
+    Begin, Claim, CommandCounter, DatabaseUri, DeployBatch, InstanceWrite, Progress, Purpose, Store,
 };
+use mongodb::bson::oid::ObjectId;
+use mongodb::bson::{DateTime, doc};
+use reqwest::Method;
 use secrecy::SecretString;
-use serde_json::json;
+use serde_json::{Map, json};
 
 use super::Town;
 
@@ -16,29 +19,44 @@ fn holder(byte: u8) -> HolderId {
     HolderId::from_bytes([byte; 16])
 }
 
+/// The town's only service.
+async fn service(town: &Town) -> Result<Id> {
+    let service = town.rows("grid_services").await?.pop().context("no service")?;
+    Ok(Id::from_bytes(service.get_object_id("_id")?.bytes()))
+}
+
+async fn store(town: &Town) -> Result<Store> {
+    let uri = DatabaseUri::from(SecretString::from(town.world.database.uri.clone()));
+    Ok(Store::open(&uri, Purpose::Main, &CommandCounter::default()).await?)
+}
+
+/// Makes a deploy of a service without anybody being told.
+async fn untold_deploy(town: &Town, service: Id) -> Result<Id> {
+    let deploy = ObjectId::new();
+    let row = doc! {
+        "_id": deploy, "_deploy_state": "created", "created_at": DateTime::now(),
+        "grid_service_id": ObjectId::from_bytes(service.bytes()),
+    };
+    town.world.collection("grid_service_deploys").insert_one(row).await?;
+    Ok(Id::from_bytes(deploy.bytes()))
+}
+
 #[tokio::test]
 async fn an_older_epoch_writes_nothing_and_two_of_one_epoch_are_impossible() -> Result<()> {
     let town = Town::new(1, 1).await?;
     town.make("web", &json!({ "instances": 1 })).await?;
     town.deploy("web").await?;
-    let uri = DatabaseUri::from(SecretString::from(town.world.database.uri.clone()));
-    let store = Store::open(&uri, Purpose::Main, &CommandCounter::default()).await?;
+    let store = store(&town).await?;
     let deploys = store.deploys();
-    let service = town.rows("grid_services").await?.pop().context("no service")?;
-    let service = Id::from_bytes(service.get_object_id("_id")?.bytes());
+    let service = service(&town).await?;
     let (_, seen) = deploys.claimed(service).await?;
     let first = deploys.claim(service, seen, holder(1)).await?.context("not claimed")?;
     ensure!(deploys.claim(service, seen, holder(2)).await?.is_none(), "claimed twice under one epoch");
     let second = deploys.claim(service, first.epoch, holder(2)).await?.context("not claimed")?;
     ensure!(second.epoch > first.epoch);
 
-    // No deploy is open that they could write to, so one is made without anybody being told.
-    let deploy = mongodb::bson::oid::ObjectId::new();
-    let row = mongodb::bson::doc! {
-        "_id": deploy, "_deploy_state": "created", "created_at": mongodb::bson::DateTime::now(),
-        "grid_service_id": mongodb::bson::oid::ObjectId::from_bytes(service.bytes()),
-    };
-    town.world.collection("grid_service_deploys").insert_one(row).await?;
+    // No deploy is open that they could write to.
+    let deploy = untold_deploy(&town, service).await?;
     let (number, (id, row)) = deploys.instances(service).await?.into_iter().next().context("no instance")?;
     let instance = InstanceWrite {
         id: Some(id),
@@ -50,7 +68,6 @@ async fn an_older_epoch_writes_nothing_and_two_of_one_epoch_are_impossible() -> 
     };
     let progress = Progress { instances: vec![instance], ..Progress::default() };
     let before = town.rows("grid_service_instances").await?;
-    let deploy = Id::from_bytes(deploy.bytes());
     let commit = async |claim: Claim| {
         let batch = DeployBatch { claim, deploy, progress: progress.clone() };
         deploys.commit(&[batch]).await.pop().context("no outcome")
@@ -70,5 +87,32 @@ async fn an_older_epoch_writes_nothing_and_two_of_one_epoch_are_impossible() -> 
     ensure!(!commit(second).await??, "written after the service was stopped");
     let (master, epoch) = deploys.claimed(service).await?;
     ensure!(master.is_none() && epoch > second.epoch, "the claim is still held: {master:?}");
+    Ok(())
+}
+
+#[tokio::test]
+async fn what_changes_before_a_deploy_is_begun_is_not_taken_for_deployed() -> Result<()> {
+    let town = Town::new(1, 1).await?;
+    town.make("web", &json!({ "instances": 1 })).await?;
+    let store = store(&town).await?;
+    let (deploys, service) = (store.deploys(), service(&town).await?);
+    let claim = deploys.claim(service, 0, holder(1)).await?.context("not claimed")?;
+    let deploy = untold_deploy(&town, service).await?;
+    let read = async || {
+        let row = store.services().by_ids(&[service]).await?.remove(&service).context("no service")??;
+        anyhow::Ok(row.definition.revision)
+    };
+    let begin = async |revision: i64| {
+        let frozen = Id::from_bytes(ObjectId::new().bytes());
+        let begin = Begin { frozen, revision, plan: Vec::new(), report: Map::new(), surplus: false };
+        let progress = Progress { begin: Some(begin), ..Progress::default() };
+        deploys.commit(&[DeployBatch { claim, deploy, progress }]).await.pop().context("no outcome")
+    };
+    let seen = read().await?;
+    town.ask(Method::PUT, "/v1/services/main/null/web", &json!({ "env": ["CHANGED=yes"] })).await?;
+    ensure!(!begin(seen).await??, "what was read before the change was begun");
+    let row = town.rows("grid_services").await?.pop().context("no service")?;
+    ensure!(row.get_datetime("deployed_at").is_err(), "the change counts as deployed: {row:#?}");
+    ensure!(begin(read().await?).await??, "what was read after it was not begun");
     Ok(())
 }

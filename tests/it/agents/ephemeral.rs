@@ -40,12 +40,12 @@ async fn only_ephemeral_nodes_that_are_long_gone_and_hold_nothing_are_removed() 
     connected.insert("session_lost_at", DateTime::now());
     let nodes = [
         node("gone", grid, 4, LONG, &["zone=a", "ephemeral"]),
-        node("empty", grid, 5, LONG, &ephemeral),
+        node("empty", grid, 5, LONG, &["ephemeral=yes"]),
         node("member", grid, 3, LONG, &ephemeral),
         node("lately", grid, 6, SHORT, &ephemeral),
         connected,
         node("holds", grid, 8, LONG, &ephemeral),
-        node("usual", grid, 9, LONG, &["zone=a"]),
+        node("usual", grid, 9, LONG, &["zone=a", "ephemerality", "is=ephemeral"]),
     ];
     let made = outside.collection("host_nodes").insert_many(nodes).await?;
     let id = |index: usize| made.inserted_ids[&index].clone();

@@ -68,7 +68,7 @@ use Start::{Change, Reign};
 use Which::{Any, Made};
 
 pub(super) const DUTIES: &[Row] = &[
-    row("seeding", Reign, ("configurations", "insert", Any), |outside| configuration(outside).boxed()),
+    row("seeding", Reign, ("roles", "insert", Any), |outside| role(outside).boxed()),
     repeated(row("history", Reign, ("leader_history", "insert", Any), |_| nothing().boxed())),
     row("masters", Change, ("masters", "delete", Made), |outside| master(outside).boxed()),
     repeated(row("original_lock", Reign, ("distributed_locks", "update", Any), |_| nothing().boxed())),
@@ -124,9 +124,9 @@ async fn a_service(outside: &Outside, state: &str) -> Result<(ObjectId, ObjectId
     Ok((grid, service))
 }
 
-async fn configuration(outside: &Outside) -> Result<Bson> {
-    let removed = outside.collection("configurations").delete_one(doc! { "key": "server.uuid" }).await?;
-    anyhow::ensure!(removed.deleted_count == 1, "there was no such value");
+async fn role(outside: &Outside) -> Result<Bson> {
+    let removed = outside.collection("roles").delete_one(doc! { "name": "user_admin" }).await?;
+    anyhow::ensure!(removed.deleted_count == 1, "there was no such role");
     Ok(Bson::Null)
 }
 

@@ -49,11 +49,12 @@ async fn of_rows(agents: &Agents, node: Id, rows: Vec<InstanceRow>) -> Result<Ve
     let marks = frozen.values().flat_map(|sources| sources.once_only());
     let done = store.pods().hooks_done(marks.collect(), LIMIT).await.map_err(unavailable)?;
     let one = |row: &InstanceRow| {
-        let sources = match row.frozen {
-            None => &current,
-            Some(id) => frozen.get(&id).ok_or_else(|| uncertain("the definition"))?,
+        // What is not frozen tells itself where its hooks have run.
+        let (sources, done) = match row.frozen {
+            None => (&current, None),
+            Some(id) => (&**frozen.get(&id).ok_or_else(|| uncertain("the definition"))?, Some(&done)),
         };
-        pod(row, sources, &place, &done, agents.0.vault.as_ref())
+        pod(row, sources, &place, done, agents.0.vault.as_ref())
     };
     rows.iter().map(one).collect()
 }
@@ -90,7 +91,7 @@ fn pod(
     row: &InstanceRow,
     sources: &PodSources,
     node: &PodNode,
-    done: &HooksDone,
+    done: Option<&HooksDone>,
     vault: Option<&Vault>,
 ) -> Result<Value, Fault> {
     let InstanceRow { id: _, node: _, service, number, desired_state, deploy_rev, frozen: _ } = row;
@@ -110,13 +111,17 @@ fn pod(
         Place { grid: &sources.grid, stack, node: &node.name, number: *number, load_balancer: balancer };
     let deploy_rev = deploy_rev.as_deref().ok_or_else(|| uncertain("the deploy"))?;
     let exposed = sources.exposed.get(&service.stack) == Some(&service.name);
-    // What ran once since the pod was frozen does not run again.
-    let has_run = |hook: &&Hook| {
-        hook.oneshot && done.get(&hook.id).is_some_and(|done| done.contains(&number.to_string()))
-    };
-    let hooks = service.hooks_of(*number).filter(|hook| !has_run(hook)).map(hook_body).collect();
+    let hooks =
+        service.hooks_of(*number).filter(|hook| !done.is_some_and(|done| has_run(hook, *number, done)));
+    let hooks = hooks.map(hook_body).collect();
     let told = Told { desired_state, deploy_rev, exposed, secrets, hooks };
     body(service, &place, told, sources, node).ok_or_else(|| uncertain("a volume"))
+}
+
+/// What ran once since the pod was frozen does not run again, nor does what the service does not have any more: that it
+/// ran could not be noted.
+fn has_run(hook: &Hook, number: i64, done: &HooksDone) -> bool {
+    hook.oneshot && done.get(&hook.id).is_none_or(|done| done.contains(&number.to_string()))
 }
 
 fn uncertain(what: &str) -> Fault {
@@ -306,4 +311,26 @@ fn login_body(login: &RegistryLogin) -> Value {
 
 fn pairs(pairs: &[(String, String)]) -> Value {
     map(pairs.iter().map(|(key, value)| (key.as_str(), Value::from(value.as_str()))))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_oneshot_hook_runs_while_the_service_has_it_and_it_has_not_run() {
+        let id = |byte| Id::from_bytes([byte; 12]);
+        let hook = |byte, oneshot| Hook {
+            id: id(byte),
+            kind: "pre_start".to_owned(),
+            cmd: String::new(),
+            oneshot,
+            instances: vec!["*".to_owned()],
+            done: Vec::new(),
+        };
+        let done = HooksDone::from([(id(1), vec!["2".to_owned()])]);
+        assert!(has_run(&hook(1, true), 2, &done) && !has_run(&hook(1, true), 1, &done));
+        assert!(has_run(&hook(9, true), 1, &done), "the service has it no more");
+        assert!(!has_run(&hook(9, false), 1, &done));
+    }
 }

@@ -75,6 +75,10 @@ impl Hands {
                 return self.end(claim, row.id, "service is not running").await;
             }
             None => {
+                // Called off before its turn: it has no effect at all.
+                if let Some(why) = &row.cancelled {
+                    return self.end(claim, row.id, why).await;
+                }
                 let plan = plan(&grid, &asked, None);
                 let report = report(&grid, &node_names, &plan);
                 let node = |placement: &Placement| {
@@ -92,7 +96,8 @@ impl Hands {
                         return self.end(claim, row.id, &aborted(&failure)).await;
                     }
                 };
-                begin = Some(Begin { frozen, plan: planned.clone(), report, surplus: false });
+                let revision = service.definition.revision;
+                begin = Some(Begin { frozen, revision, plan: planned.clone(), report, surplus: false });
                 (frozen, planned)
             }
         };

@@ -64,7 +64,7 @@ impl Duty for ExpiringCertificates {
             });
             let due: Vec<&Renewal> = renewals.iter().filter(|renewal| renewal.due).take(RENEWALS).collect();
             let mut effects: Vec<Effect> = soon.iter().map(ExpiringCertificate::told).collect();
-            effects.extend(due.iter().map(|renewal| renewal.begin(self.acme.directory())));
+            effects.extend(due.iter().flat_map(|renewal| renewal.begin(self.acme.directory())));
             effects.push(last.now(leader.term));
             leader.commit(NAME, effects).await?;
             for certificate in &soon {

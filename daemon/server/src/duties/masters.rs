@@ -35,7 +35,8 @@ impl Duty for EndedMasters {
             let ended = picture.rows.iter().filter(|row| row.ended).count();
             let mut effects: Vec<Effect> = lost.iter().map(|row| Masters::end(row.id, row.seq)).collect();
             if ended > 0 {
-                effects.push(Masters::forget(FORGET_AFTER));
+                let claimers = leader.store.claimers().await?;
+                effects.push(Masters::forget(FORGET_AFTER, &claimers));
             }
             if !effects.is_empty() {
                 leader.commit(self.name(), effects).await?;

@@ -2,7 +2,11 @@
 //! first code, and the values of the configuration that have none.
 //!
 //! On a database of the original there is nothing to do. A run that is cut off is completed by the next one.
+//!
+//! The configuration is completed once in the life of a process, as the original did at each start: what an
+//! administrator removes meanwhile stays removed.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -22,6 +26,8 @@ pub(crate) struct Seeding {
     code: Option<SecretString>,
     defaults: ConfigurationDefaults,
     vault: Option<Vault>,
+    /// Whether this process has completed the configuration.
+    configured: AtomicBool,
 }
 
 impl Seeding {
@@ -30,6 +36,7 @@ impl Seeding {
             code: settings.initial_admin_code.clone(),
             defaults: settings.configuration_defaults.clone(),
             vault: settings.vault.clone(),
+            configured: AtomicBool::new(false),
         }
     }
 
@@ -68,15 +75,20 @@ impl Duty for Seeding {
     fn run<'a>(&'a self, leader: &'a Leader) -> BoxFuture<'a, Result<String, DutyError>> {
         async move {
             let plan = leader.store.seed().plan().await?;
-            let present: Vec<String> = leader.store.configurations().all().await?.into_keys().collect();
             let code = self.code.as_ref().map(ExposeSecret::expose_secret);
             let mut effects = plan.effects(code, &unknown_token());
-            effects.extend(self.configuration(&present));
+            // A new database has no administrator yet, whatever this process wrote into an earlier one.
+            if plan.makes_admin() || !self.configured.load(Ordering::Relaxed) {
+                let present: Vec<String> = leader.store.configurations().all().await?.into_keys().collect();
+                effects.extend(self.configuration(&present));
+            }
             if effects.is_empty() {
+                self.configured.store(true, Ordering::Relaxed);
                 return Ok("everything is there".to_owned());
             }
             let count = effects.len();
             leader.commit(self.name(), effects).await?;
+            self.configured.store(true, Ordering::Relaxed);
             if plan.makes_admin() && self.code.is_none() {
                 tracing::warn!(
                     "the administrator was made without a code: nobody can log in before one is set up"

@@ -7,14 +7,14 @@ use kontena_core::election::HolderId;
 use kontena_core::id::Id;
 use mongodb::bson::{Bson, Document, doc};
 
-use super::{Claim, DEPLOYS, DeployRow, Deploys, parse};
+use super::{Claim, DEPLOYS, DeployRow, Deploys, open_of, parse};
 use crate::command::{Failure, write};
 use crate::document::{Read, oid, oids};
 use crate::service_instances::INSTANCES;
 use crate::table::{LIMIT, Table};
 
 impl Deploys {
-    /// Takes up the oldest deploy of each of these services that is not finished, in their order, unless who claimed
+    /// Takes up the oldest open deploy of each of these services, in their order, unless who claimed
     /// the service is alive. `None`: nothing is to be done, or another master does it.
     pub async fn take_up(
         &self,
@@ -22,8 +22,7 @@ impl Deploys {
         me: HolderId,
         is_alive: impl Fn(HolderId) -> bool,
     ) -> Result<Vec<Option<(Claim, DeployRow)>>, Failure> {
-        let open =
-            doc! { "grid_service_id": { "$in": oids(services.iter().copied()) }, "finished_at": Bson::Null };
+        let open = open_of(doc! { "grid_service_id": { "$in": oids(services.iter().copied()) } });
         let rows = Table::new(self.store.database(), DEPLOYS);
         let claims = self.store.claims();
         let (waiting, claimed) = futures_util::try_join!(
@@ -78,9 +77,9 @@ impl Deploys {
         Ok(claims)
     }
 
-    /// The oldest of each service that is not finished.
+    /// The oldest open one of each service.
     async fn next(&self, services: impl Iterator<Item = Id>) -> Result<BTreeMap<Id, DeployRow>, Failure> {
-        let filter = doc! { "grid_service_id": { "$in": oids(services) }, "finished_at": Bson::Null };
+        let filter = open_of(doc! { "grid_service_id": { "$in": oids(services) } });
         // Asked to sort, the database might go through all deploys in their order.
         let mut rows = Table::new(self.store.database(), DEPLOYS).all(filter, doc! {}).await?;
         // The oldest comes last, and stays.

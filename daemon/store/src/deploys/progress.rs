@@ -19,6 +19,9 @@ use crate::transaction::{Outcome, Write};
 pub struct Begin {
     /// The service as it is now.
     pub frozen: Id,
+    /// Which revision of it was read before that. If it is another by now, nothing is begun: what came in between would
+    /// count as deployed.
+    pub revision: i64,
     /// A node or a reason for each instance, by number.
     pub plan: Vec<(i64, Result<Id, String>)>,
     /// Why each node was chosen or refused.
@@ -85,7 +88,8 @@ pub struct DeployBatch {
 
 impl Deploys {
     /// Writes batches of several deploys, in one transaction where none keeps the others from it. For each: false if
-    /// the claim is another's by now, or the deploy is over or gone, and then nothing of it is written.
+    /// the claim is another's by now, the deploy is over or gone, or its service changed before it was begun, and then
+    /// nothing of it is written.
     pub async fn commit(&self, batches: &[DeployBatch]) -> Vec<Result<bool, Failure>> {
         if batches.len() > 1 {
             match self.store.attempt_once(&writes(batches)).await {
@@ -115,8 +119,14 @@ impl Deploys {
 fn writes(batches: &[DeployBatch]) -> Vec<Write> {
     let begun: Vec<(Claim, &Begin)> =
         batches.iter().filter_map(|batch| Some((batch.claim, batch.progress.begin.as_ref()?))).collect();
-    let started = |(claim, _): &(Claim, &Begin)| {
-        doc! { "q": { "_id": oid(claim.service) }, "u": { "$currentDate": { "deployed_at": true } } }
+    let started = |(claim, begin): &(Claim, &Begin)| {
+        // One that has none is taken for the first.
+        let revision = match begin.revision {
+            1 => doc! { "$in": [1, Bson::Null] },
+            other => doc! { "$eq": whole(other) },
+        };
+        let as_read = doc! { "_id": oid(claim.service), "revision": revision };
+        doc! { "q": as_read, "u": { "$currentDate": { "deployed_at": true } } }
     };
     let surplus = |(claim, begin): &(Claim, &Begin)| {
         let last = i64::try_from(begin.plan.len()).unwrap_or(i64::MAX);
@@ -172,7 +182,7 @@ fn deploy_change(progress: &Progress) -> Document {
     let mut set =
         doc! { "grid_service_instance_deploys": steps.iter().map(step_document).collect::<Vec<Bson>>() };
     let mut dates = doc! { "updated_at": true };
-    if let Some(Begin { frozen, plan, report, surplus: _ }) = begin {
+    if let Some(Begin { frozen, revision: _, plan, report, surplus: _ }) = begin {
         let planned = |(number, node): &(i64, Result<Id, String>)| {
             let mut row = doc! { "instance_number": whole(*number) };
             match node {

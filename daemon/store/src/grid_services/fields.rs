@@ -197,7 +197,7 @@ fn hooks_of(hooks: &[HookInput], before: Option<&Document>) -> Bson {
         let HookInput { kind, name, cmd, instances, oneshot } = hook;
         let known = before.iter().find(|known| {
             let same = |key: &str, value: &str| known.text(key).as_deref() == Some(value);
-            same("type", kind) && same("name", name) && same("cmd", cmd)
+            same("type", kind) && same("name", name)
         });
         let id = known.and_then(|known| known.id("_id")).map_or_else(fresh, oid);
         let done = known.map(|known| known.texts("done")).unwrap_or_default();

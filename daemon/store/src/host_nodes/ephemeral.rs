@@ -15,7 +15,7 @@ use crate::service_instances::INSTANCES;
 use crate::volume_instances::VOLUME_INSTANCES;
 
 impl HostNodes {
-    /// The nodes labelled `ephemeral` that were not seen for `away` by the database's clock, are no members of
+    /// The nodes with a label `ephemeral`, whatever its value, that were not seen for `away` by the database's clock, are no members of
     /// their grid's etcd, and have no container of a stateful service.
     pub async fn ephemeral(&self, away: Duration, limit: Duration) -> Result<Vec<LostNode>, Failure> {
         let old = doc! { "$lt": ["$last_seen_at", { "$subtract": ["$$NOW", millis(away)] }] };
@@ -24,7 +24,7 @@ impl HostNodes {
         };
         let pipeline = [
             doc! { "$match": {
-                "connected": { "$ne": true }, "labels": "ephemeral", "last_seen_at": { "$type": "date" },
+                "connected": { "$ne": true }, "labels": { "$regex": "^ephemeral(=|$)" }, "last_seen_at": { "$type": "date" },
                 "$expr": old,
             } },
             lookup("grids", "grid_id", "_id", "grid"),

@@ -34,7 +34,8 @@ async fn filter(api: &Api, grid: &GridRow, query: &Query) -> Result<LineFilter, 
         filter.nodes = Some(api.resources.store.event_logs().nodes_named(grid.id, &names).await?);
     }
     if let Some(paths) = query.list("services") {
-        filter.services = Some(api.resources.store.service_references().services_at(grid.id, &paths).await?);
+        let references = api.resources.store.service_references();
+        filter.services = Some(references.services_in_any_stack(grid.id, &paths).await?);
     }
     Ok(filter)
 }

@@ -23,7 +23,9 @@ use super::answer::{JSON, typed};
 
 /// How many entries are read at once after the first batch.
 const BATCH: i64 = 300;
-/// Between two looks for new entries, and between two signs of life.
+/// Before the next look for new entries, if the last one brought some: there may be more already.
+const LOOK_ON: Duration = Duration::from_millis(100);
+/// Before the next look after one that brought none, and so between two signs of life.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 /// After so many failed looks the client had better ask another master.
 const FAILURES_MAX: u32 = 20;
@@ -45,7 +47,8 @@ struct State<F> {
     stopping: CancellationToken,
     waiting: VecDeque<Bytes>,
     failures: u32,
-    started: bool,
+    /// Before the next look. None: it is the first.
+    pause: Option<Duration>,
     ended: bool,
 }
 
@@ -54,16 +57,7 @@ pub(super) fn follow<F>(stopping: CancellationToken, page: Page, limit: i64, nex
 where
     F: Fn(Page, i64) -> BoxFuture<'static, Result<Vec<Entry>, Failure>> + Send + Sync + 'static,
 {
-    let state = State {
-        next,
-        place: Place::new(page, limit),
-        stopping,
-        waiting: VecDeque::new(),
-        failures: 0,
-        started: false,
-        ended: false,
-    };
-    let chunks = stream::unfold(state, |mut state| async move {
+    let chunks = stream::unfold(State::new(stopping, page, limit, next), |mut state| async move {
         if state.ended {
             return None;
         }
@@ -81,16 +75,20 @@ impl<F> State<F>
 where
     F: Fn(Page, i64) -> BoxFuture<'static, Result<Vec<Entry>, Failure>>,
 {
+    fn new(stopping: CancellationToken, page: Page, limit: i64, next: F) -> Self {
+        let (place, waiting) = (Place::new(page, limit), VecDeque::new());
+        Self { next, place, stopping, waiting, failures: 0, pause: None, ended: false }
+    }
+
     /// The first chunk of what has come meanwhile, or a sign of life.
     async fn look(&mut self) -> io::Result<Bytes> {
         let end = || Err(io::Error::new(io::ErrorKind::ConnectionAborted, "the log goes on elsewhere"));
-        if self.started {
+        if let Some(pause) = self.pause.replace(LOOK_EVERY) {
             tokio::select! {
                 () = self.stopping.cancelled() => return end(),
-                () = tokio::time::sleep(LOOK_EVERY) => {}
+                () = tokio::time::sleep(pause) => {}
             }
         }
-        self.started = true;
         let (page, limit) = self.place.next();
         let found = tokio::select! {
             () = self.stopping.cancelled() => return end(),
@@ -100,6 +98,9 @@ where
             Ok(mut entries) => {
                 self.failures = 0;
                 entries.retain(|entry| self.place.is_new(entry.id));
+                if !entries.is_empty() {
+                    self.pause = Some(LOOK_ON);
+                }
                 self.place.sent(entries.iter().map(|entry| entry.id));
                 self.waiting.extend(entries.into_iter().map(|entry| Bytes::from(entry.json)));
                 self.waiting.push_back(ALIVE);
@@ -175,6 +176,9 @@ fn seconds_before(id: Id, seconds: u32) -> Id {
 
 #[cfg(test)]
 mod tests {
+    use std::future::ready;
+    use std::sync::atomic::{AtomicU32, Ordering};
+
     use super::*;
 
     fn id(second: u32, rest: u8) -> Id {
@@ -241,6 +245,28 @@ mod tests {
             all.extend(found);
         }
         assert!(all.iter().eq(log.iter()));
+    }
+
+    #[tokio::test]
+    async fn a_rush_is_followed_faster_than_silence() {
+        let looks = AtomicU32::new(0);
+        let rush = move |_: Page, _: i64| -> BoxFuture<'static, Result<Vec<Entry>, Failure>> {
+            let second = looks.fetch_add(1, Ordering::Relaxed);
+            let count = if second < 4 { 250 } else { 0 };
+            let entry = |number| Entry { id: id(second, number), json: b"{}".to_vec() };
+            Box::pin(ready(Ok((0..count).map(entry).collect())))
+        };
+        let mut state = State::new(CancellationToken::new(), Page::Newest, 250, rush);
+        let begun = tokio::time::Instant::now();
+        for _ in 0..4 {
+            assert_eq!(state.look().await.unwrap(), "{}");
+            assert_eq!(state.waiting.len(), 250, "the rest, and a sign of life");
+            state.waiting.clear();
+        }
+        let took = begun.elapsed();
+        assert!(took >= 3 * LOOK_ON && took < 3 * LOOK_EVERY, "{took:?}");
+        assert_eq!(state.look().await.unwrap(), ALIVE);
+        assert_eq!(state.pause, Some(LOOK_EVERY));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! The audit log and the events.
 
+use std::future::ready;
+
 use axum::extract::State;
 use futures_util::future::BoxFuture;
 use kontena_core::id::Id;
@@ -109,18 +111,26 @@ where
     F: Fn(Page, i64) -> BoxFuture<'static, Result<Vec<R>, Failure>> + Send + Sync + 'static,
 {
     let limit = limit(query);
-    let Some(page) = page(query) else { return Ok(ok(api::Logs::<T> { logs: Vec::new() })) };
+    let page = page(query);
     if query.text("follow").is_some() {
+        let stopping = api.resources.stopping.clone();
+        let Some(page) = page else {
+            // The command line takes an end for a fault: it waits for what never comes.
+            return Ok(follow(stopping, Page::Newest, limit, |_, _| Box::pin(ready(Ok(Vec::new())))));
+        };
         let entry = move |row| {
             let (id, shown) = show(row);
             Some(Entry { id, json: encode(&shown).ok()? })
         };
-        return Ok(follow(api.resources.stopping.clone(), page, limit, move |page, limit| {
+        return Ok(follow(stopping, page, limit, move |page, limit| {
             let rows = read(page, limit);
             Box::pin(async move { Ok(rows.await?.into_iter().filter_map(entry).collect()) })
         }));
     }
-    let rows = read(page, limit).await?;
+    let rows = match page {
+        Some(page) => read(page, limit).await?,
+        None => Vec::new(),
+    };
     Ok(ok(api::Logs { logs: rows.into_iter().map(|row| show(row).1).collect() }))
 }
 

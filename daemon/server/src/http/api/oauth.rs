@@ -146,12 +146,15 @@ async fn issue(api: &Api, caller: Option<Caller>, fields: &Map<String, Value>, a
 async fn invite(api: &Api, caller: Option<Caller>, fields: &Map<String, Value>) -> Reply {
     let provider = super::login::provider(api).await?;
     let caller = caller.ok_or_else(|| symbols(&Symbols::of("user", "nils")))?;
+    let denied = || Refused::oauth(StatusCode::FORBIDDEN, "access_denied", NO_INVITES);
     if !caller.actor().may_manage_users() {
-        return Err(Refused::oauth(StatusCode::FORBIDDEN, "access_denied", NO_INVITES));
+        return Err(denied());
     }
     let invitation = Invitation::read(fields).map_err(|faults| symbols(&faults))?;
     let code = random_code();
-    api.resources.store.users().invite(&invitation, &code).await?;
+    if !api.resources.store.users().invite(&invitation, &code, caller.actor()).await? {
+        return Err(denied());
+    }
     let link = provider.invitation_link(&code);
     Ok(created(serde_json::json!({ "email": invitation.email, "invite_code": code, "link": link })))
 }

@@ -83,11 +83,8 @@ pub(super) async fn update(
             row
         } else {
             let encrypted = vault.encrypt(&value, rand::random());
-            match api.resources.store.grid_secrets().update(&row, &encrypted).await? {
-                Some(changed) => {
-                    api.resources.store.service_references().revise(grid.id, Used::Secret, &row.name).await?;
-                    changed
-                }
+            match api.resources.store.grid_secrets().update(grid.id, &row, &encrypted).await? {
+                Some(changed) => changed,
                 // Somebody else changed or removed it meanwhile.
                 None => continue,
             }
@@ -119,7 +116,6 @@ async fn make(api: &Api, caller: &Caller, grid: &GridRow, fields: &Map<String, V
         Err(Failure::Duplicate) => return Err(Refused::field("name", "is already taken")),
         made => made?,
     };
-    api.resources.store.service_references().revise(grid.id, Used::Secret, &row.name).await?;
     note(api, caller, "create", &row, grid, None).await;
     Ok(created(secret(api, grid, &row).await?))
 }

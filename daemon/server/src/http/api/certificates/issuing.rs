@@ -12,7 +12,7 @@ use kontena_core::id::Id;
 use kontena_core::input::{
     CertificateRequest, DomainAuthorizationRequest, Registration, SecretCertificateRequest,
 };
-use kontena_store::{Asked, AuthorizationRow, CertificateRow, Failure, GridRow, OrderState, Used, Wish};
+use kontena_store::{Asked, AuthorizationRow, CertificateRow, Failure, GridRow, OrderState, Wish};
 use serde_json::{Map, Value};
 use tokio::time::Instant;
 
@@ -223,14 +223,13 @@ async fn keep_secret(api: &Api, grid: &GridRow, name: &str, value: &str) -> Resu
     for _ in 0..TRIES {
         let encrypted = vault.encrypt(value, rand::random());
         let kept = match secrets.by_name(grid.id, name).await? {
-            Some(row) => secrets.update(&row, &encrypted).await?.is_some(),
+            Some(row) => secrets.update(grid.id, &row, &encrypted).await?.is_some(),
             None => match secrets.create(grid.id, name, &encrypted).await {
                 Err(Failure::Duplicate) => false,
                 made => made.map(|_| true)?,
             },
         };
         if kept {
-            api.resources.store.service_references().revise(grid.id, Used::Secret, name).await?;
             return Ok(());
         }
     }
