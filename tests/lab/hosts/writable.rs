@@ -52,9 +52,8 @@ impl Writable {
         self.slow.store(slow, Ordering::Relaxed);
     }
 
-    /// The times between `from` and `to` without an acknowledged write that were longer than `pace`, in their order. What
+    /// The times between `from` and `to` in which `pace` passed from one acknowledgement to the next, in their order. What
     /// was sent before a fault may be acknowledged after it: such a time begins when the last write before it was sent.
-    /// It ends when the next one was acknowledged, as that one may have waited as well.
     pub(crate) fn gaps(&self, from: Duration, to: Duration, pace: Duration) -> Vec<Range<Duration>> {
         gaps(&self.acknowledged.lock().unwrap_or_else(PoisonError::into_inner), from, to, pace)
     }
@@ -62,13 +61,13 @@ impl Writable {
 
 fn gaps(writes: &[Range<Duration>], from: Duration, to: Duration, pace: Duration) -> Vec<Range<Duration>> {
     let within = writes.iter().filter(|write| (from..=to).contains(&write.start));
-    let mut begin = from;
+    let mut last = from..from;
     let mut gaps = Vec::new();
     for write in within.cloned().chain([to..to]) {
-        if write.start > begin + pace {
-            gaps.push(begin..write.end.min(to));
+        if write.end > last.end + pace {
+            gaps.push(last.start..write.end.min(to));
         }
-        begin = write.start;
+        last = write;
     }
     gaps
 }
@@ -104,6 +103,12 @@ mod tests {
         assert_eq!(gaps(&writes, ms(100), ms(2500), ms(500)), [ms(120)..ms(2100)]);
         assert_eq!(gaps(&writes, ms(100), ms(1900), ms(500)), [ms(120)..ms(1900)], "whoever asks in between");
         assert_eq!(gaps(&writes, ms(2110), ms(3000), ms(500)), [ms(2460)..ms(3000)]);
+        // Just elected, it acknowledges whenever its members tell each other how far they are, however late each was sent.
+        for sent in [2030, 2090] {
+            let writes = [(90, 95), (sent, 2100), (2540, 2600), (2620, 2625)];
+            let writes = writes.map(|(sent, acknowledged)| ms(sent)..ms(acknowledged));
+            assert_eq!(gaps(&writes, ms(90), ms(2700), ms(450)), [ms(90)..ms(2100), ms(sent)..ms(2600)]);
+        }
         assert_eq!(gaps(&[], ms(100), ms(400), ms(500)), []);
     }
 }

@@ -17,8 +17,9 @@ use super::row::Round;
 use crate::clock;
 use crate::hosts::{COUNT, Cluster, Script, Town, UNIT};
 
-/// A longer time without a write is one of the database's elections, or worse.
-const PACE: Duration = Duration::from_millis(500);
+/// A longer time without an acknowledgement is one of the database's elections, or worse; or what follows one: it then
+/// acknowledges with the heartbeats of its members, of which there is one in 500 ms.
+const PACE: Duration = Duration::from_millis(450);
 /// A fault that may cost nobody the term lasts at least so long.
 const LASTS: Duration = Duration::from_secs(6);
 /// A leader that acted for so long without a pause, on a database that takes writes, goes on.
