@@ -23,7 +23,9 @@ const PACE: Duration = Duration::from_millis(450);
 /// A fault that may cost nobody the term lasts at least so long.
 const LASTS: Duration = Duration::from_secs(6);
 /// A leader that acted for so long without a pause, on a database that takes writes, goes on.
-const CALM: Duration = Duration::from_secs(1);
+const CALM: Duration = Duration::from_secs(2);
+/// Which may go on acknowledging with heartbeats only for as long as one of its members is cut off: that is no pause.
+const HEARTBEAT: Duration = Duration::from_millis(500);
 /// The same while packets are slow: a batch is three round trips and the way to a majority.
 const PACE_SLOW: Duration = Duration::from_secs(4);
 const CALM_SLOW: Duration = Duration::from_secs(9);
@@ -192,11 +194,12 @@ fn patience(way: Way) -> (Duration, Duration) {
 async fn outlive(cluster: &Cluster, term: u64, at: Duration, way: Way) -> Result<(u64, Range<Duration>)> {
     let deadline = Instant::now() + PATIENCE;
     let (pace, calm_for) = patience(way);
+    let pause = pace + HEARTBEAT;
     loop {
         let now = clock::now();
         let since = now.saturating_sub(calm_for);
         let gap = cluster.judge.longest_gap(since, now);
-        let calm = gap.end < gap.start + pace && cluster.writable.gaps(since, now, pace).is_empty();
+        let calm = gap.end < gap.start + pause && cluster.writable.gaps(since, now, pause).is_empty();
         if now >= at + LASTS && calm {
             break;
         }
