@@ -8,7 +8,7 @@ use mongodb::bson::{Bson, doc};
 use crate::certificates::CERTIFICATES;
 use crate::client::Store;
 use crate::command::Failure;
-use crate::deploys::DEPLOYS;
+use crate::deploys::{DEPLOYS, open_of};
 use crate::document::Read;
 use crate::table::{LIMIT, Table};
 
@@ -31,7 +31,7 @@ impl Store {
         let table = |name| Table::new(self.database(), name);
         let (deploys, certificates, hosts) = (table(DEPLOYS), table(CERTIFICATES), self.host_nodes());
         let open = vec![
-            doc! { "$match": { "finished_at": Bson::Null } },
+            doc! { "$match": open_of(doc! {}) },
             doc! { "$group": { "_id": Bson::Null, "count": { "$sum": 1 }, "first": { "$min": "$created_at" } } },
             doc! { "$project": { "count": 1, "age": { "$subtract": ["$$NOW", "$first"] } } },
         ];

@@ -14,7 +14,7 @@ use mongodb::bson::{Bson, Document, doc};
 
 use crate::client::Store;
 use crate::command::{Failure, millis};
-use crate::deploys::DEPLOYS;
+use crate::deploys::{DEPLOYS, open_of};
 use crate::document::{Read, fresh, oid, oids};
 use crate::effect::{Effect, Statement};
 use crate::grid_scene::{container, instance, node, node_fields, place_fields, scheduled};
@@ -252,16 +252,14 @@ impl Rescheduling {
         Ok(services.aggregate(pipeline).max_time(limit).await?.try_collect().await?)
     }
 
-    /// The deploys of all grids that are not finished, or that failed or were made by these rules a moment ago.
+    /// The deploys of all grids that are open, or that failed or were made by these rules a moment ago.
     async fn deploys(&self, limit: Duration) -> Result<Vec<Document>, Failure> {
         let lately = |field: &str| {
             doc! { "$expr": { "$gt": [
                 format!("${field}"), { "$subtract": ["$$NOW", millis(PAUSE)] },
             ] } }
         };
-        let filter = doc! { "$or": [
-            { "finished_at": Bson::Null }, lately("finished_at"), lately("created_at"),
-        ] };
+        let filter = doc! { "$or": [open_of(doc! {}), lately("finished_at"), lately("created_at")] };
         let since = |field: &str| doc! { "$subtract": ["$$NOW", format!("${field}")] };
         let fields = doc! {
             "grid_service_id": 1, "finished_at": 1, "_deploy_state": 1, "rescheduled_for": 1,

@@ -177,6 +177,10 @@ async fn a_deploy_that_an_original_had_begun_is_left_as_it_is_unless_it_is_calle
     town.deploy("db").await?;
     let left = deploys.find_one(doc! { "_id": begun }).await?.context("it is gone")?;
     ensure!(left == row, "{left:#?}");
+    // Nor the scheduler, which deploys what was changed.
+    town.ask(Method::PUT, "/v1/services/main/null/db", &json!({ "env": ["CHANGED=yes"] })).await?;
+    town.eventually("deployed again", async |town| Ok(town.rows("grid_service_deploys").await?.len() == 3))
+        .await?;
     let path = format!("/v1/services/main/null/db/deploys/{begun}/cancel");
     town.ask(Method::POST, &path, &json!({})).await?;
     let ended = town.finished(0, "db", &begun.to_hex()).await?;
