@@ -118,6 +118,18 @@ impl Visit {
     }
 }
 
+/// What has the masters ask the provider at this address.
+fn settings(base: &str) -> Value {
+    json!({
+        "oauth2.client_id": "cid",
+        "oauth2.client_secret": "csecret",
+        "oauth2.authorize_endpoint": format!("{base}/authorize"),
+        "oauth2.token_endpoint": format!("{base}/token"),
+        "oauth2.userinfo_endpoint": format!("{base}/user"),
+        "server.root_url": "http://master.example.com",
+    })
+}
+
 const LOCAL: &str = "redirect_uri=http%3A%2F%2Flocalhost%3A1234%2Fcb&expires_in=600";
 
 #[tokio::test]
@@ -133,18 +145,11 @@ async fn users_log_in_through_a_provider_however_it_wants_to_be_asked() -> Resul
     ];
     for manner in manners {
         let provider = Provider::start(manner).await?;
-        let settings = json!({
-            "oauth2.client_id": "cid",
-            "oauth2.client_secret": "csecret",
-            "oauth2.authorize_endpoint": format!("{}/authorize", provider.url),
-            "oauth2.token_endpoint": format!("{}/token", provider.url),
-            "oauth2.userinfo_endpoint": format!("{}/user", provider.url),
-            "oauth2.token_method": manner.method,
-            "oauth2.token_post_content_type": manner.content_type,
-            "oauth2.code_requires_basic_auth": manner.basic,
-            "server.root_url": "http://master.example.com",
-            "server.name": "the master",
-        });
+        let mut settings = settings(&provider.url);
+        settings["oauth2.token_method"] = json!(manner.method);
+        settings["oauth2.token_post_content_type"] = json!(manner.content_type);
+        settings["oauth2.code_requires_basic_auth"] = json!(manner.basic);
+        settings["server.name"] = json!("the master");
         let set = world.ask(Request::new(Method::PATCH, "/v1/config").token(&admin).json(&settings)).await?;
         assert_eq!(set.status, StatusCode::CREATED, "{}", set.text);
 
@@ -192,16 +197,6 @@ async fn strangers_errors_and_lost_providers_get_no_code() -> Result<()> {
     let visit = Visit { world: Arc::clone(&world), admin: admin.clone() };
     let provider =
         Provider::start(Manner { method: "post", content_type: "application/json", basic: false }).await?;
-    let settings = |base: &str| {
-        json!({
-            "oauth2.client_id": "cid",
-            "oauth2.client_secret": "csecret",
-            "oauth2.authorize_endpoint": format!("{base}/authorize"),
-            "oauth2.token_endpoint": format!("{base}/token"),
-            "oauth2.userinfo_endpoint": format!("{base}/user"),
-            "server.root_url": "http://master.example.com",
-        })
-    };
     let set = |body: Value| world.ask(Request::new(Method::PATCH, "/v1/config").token(&admin).json(&body));
     set(settings(&provider.url)).await?;
     let stranger = visit.round_trip(LOCAL, "jo").await?;
@@ -253,16 +248,8 @@ async fn only_a_master_administrator_invites_another_whatever_it_is_known_by() -
     let admin = world.login().await?;
     let provider =
         Provider::start(Manner { method: "post", content_type: "application/json", basic: false }).await?;
-    let settings = json!({
-        "oauth2.client_id": "cid",
-        "oauth2.client_secret": "csecret",
-        "oauth2.authorize_endpoint": format!("{}/authorize", provider.url),
-        "oauth2.token_endpoint": format!("{}/token", provider.url),
-        "oauth2.userinfo_endpoint": format!("{}/user", provider.url),
-        "server.root_url": "http://master.example.com",
-    });
     let post = |path: &str, body: &Value| Request::new(Method::POST, path).token(&admin).json(body);
-    let set = Request::new(Method::PATCH, "/v1/config").token(&admin).json(&settings);
+    let set = Request::new(Method::PATCH, "/v1/config").token(&admin).json(&settings(&provider.url));
     assert_eq!(world.ask(set).await?.status, StatusCode::CREATED);
     for (name, role) in [("boss", Some("master_admin")), ("helper", Some("user_admin")), ("ordinary", None)] {
         let row = doc! {

@@ -11,7 +11,7 @@ use kontena_core::id::Id;
 use kontena_wire::agent::{HookMark, PodState};
 use mongodb::Database;
 use mongodb::bson::{Bson, Document, doc};
-use mongodb::options::{ReadConcern, SelectionCriteria};
+use mongodb::options::ReadConcern;
 
 use crate::command::{Failure, find_first, integer, write, write_each};
 use crate::document::{Read, oid, oids};
@@ -154,11 +154,7 @@ pub(crate) async fn certain(
     limit: Duration,
 ) -> Result<Vec<Document>, Failure> {
     let collection = database.collection::<Document>(collection);
-    let rows = collection
-        .find(filter)
-        .read_concern(ReadConcern::linearizable())
-        .selection_criteria(SelectionCriteria::ReadPreference(mongodb::options::ReadPreference::Primary))
-        .max_time(limit);
+    let rows = collection.find(filter).read_concern(ReadConcern::linearizable()).max_time(limit);
     Ok(rows.await?.try_collect().await?)
 }
 

@@ -39,6 +39,17 @@ async fn certificate(scene: &Scene) -> Result<Document> {
     scene.rows("certificates").await?.pop().context("no certificate")
 }
 
+/// The certificate in place of this one, as soon as there is one. The balancer answers for its domain.
+async fn renewed(scene: &Scene, old: &str) -> Result<Document> {
+    scene
+        .eventually("a new certificate", async |scene| {
+            scene.balancer.told(&scene.agent);
+            Ok(certificate(scene).await?.get_str("certificate")? != old)
+        })
+        .await?;
+    certificate(scene).await
+}
+
 /// What the load balancer has in place of its certificate.
 fn held(scene: &Scene) -> Option<String> {
     let pods = scene.agent.record().pods().into_values().map(|pod| rpc::json(&pod));
@@ -99,13 +110,7 @@ async fn what_ends_soon_is_renewed_and_deployed_and_a_failure_is_told() -> Resul
     scene.world.collection("certificates").update_one(doc! {}, change).await?;
     let orders = scene.authority.issued().len();
     look_again(&scene).await?;
-    scene
-        .eventually("a new certificate", async |scene| {
-            scene.balancer.told(&scene.agent);
-            Ok(certificate(scene).await?.get_str("certificate")? != old)
-        })
-        .await?;
-    let row = certificate(&scene).await?;
+    let row = renewed(&scene, &old).await?;
     ensure!(row.get("renewal_failures").is_none() && row.get("expiry_told_at").is_none(), "{row}");
     ensure!(
         row.get_datetime("valid_until")?.timestamp_millis() > DateTime::now().timestamp_millis() + 7 * DAY,
@@ -122,12 +127,7 @@ async fn what_ends_soon_is_renewed_and_deployed_and_a_failure_is_told() -> Resul
     // Authorized by hand once more, it is renewed all the same.
     scene.authorize_by_file("shop.example.com").await?;
     ends_soon(&scene).await?;
-    scene
-        .eventually("one more certificate", async |scene| {
-            scene.balancer.told(&scene.agent);
-            Ok(certificate(scene).await?.get_str("certificate")? != new)
-        })
-        .await?;
+    renewed(&scene, &new).await?;
     // What a record proves is never renewed.
     scene
         .world

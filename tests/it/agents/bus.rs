@@ -90,6 +90,20 @@ pub(super) async fn node(stage: &Stage, name: &str) -> Result<Id> {
     Ok(Id::from_bytes(row.get_object_id("_id")?.bytes()))
 }
 
+/// A master here, and an agent with its node, whose session another one holds.
+pub(super) async fn agent_elsewhere() -> Result<(Stage, Inside, Agent, Id)> {
+    let stage = Stage::set().await?;
+    let here = Inside::start(&stage.database.uri, 1).await?;
+    let elsewhere = Agent::start(stage.agent(1));
+    eventually(
+        "a node",
+        async || Ok(stage.outside.count("host_nodes", doc! { "updated": true }).await? == 1),
+    )
+    .await?;
+    let node = node(&stage, "node-1").await?;
+    Ok((stage, here, elsewhere, node))
+}
+
 #[tokio::test]
 async fn a_request_finds_its_agent_at_another_master_and_its_answer_finds_back() -> Result<()> {
     let stage = Stage::set().await?;
@@ -189,15 +203,7 @@ pub(super) async fn run(agents: &Agents, node: Id, command: &[&str]) -> Result<(
 
 #[tokio::test]
 async fn commands_run_the_same_here_and_elsewhere() -> Result<()> {
-    let stage = Stage::set().await?;
-    let here = Inside::start(&stage.database.uri, 1).await?;
-    let elsewhere = Agent::start(stage.agent(1));
-    eventually(
-        "a node",
-        async || Ok(stage.outside.count("host_nodes", doc! { "updated": true }).await? == 1),
-    )
-    .await?;
-    let node = node(&stage, "node-1").await?;
+    let (_stage, here, elsewhere, node) = agent_elsewhere().await?;
     assert_eq!(run(&here.agents, node, &["cat"]).await?, (b"first\nsecond\n".to_vec(), ExecEvent::Exit(0)));
     let expected: Vec<u8> = (0..2000).flat_map(|piece| format!("{piece}\n").into_bytes()).collect();
     assert_eq!(run(&here.agents, node, &["flood", "2000"]).await?, (expected, ExecEvent::Exit(0)));

@@ -13,7 +13,7 @@ use mongodb::bson::doc;
 use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpSocket, TcpStream};
 
-use super::bus::{Inside, node, run};
+use super::bus::{Inside, agent_elsewhere, node, run};
 use super::{Stage, eventually};
 
 /// What one message that an agent does not take once cost all others, and less than what a session that writes in vain
@@ -77,15 +77,7 @@ async fn an_agent_that_reads_nothing_holds_up_nobody_else() -> Result<()> {
 #[tokio::test]
 async fn output_that_is_lost_on_its_way_ends_the_command_for_its_reader() -> Result<()> {
     const PIECES: usize = 100_000;
-    let stage = Stage::set().await?;
-    let here = Inside::start(&stage.database.uri, 1).await?;
-    let elsewhere = Agent::start(stage.agent(1));
-    eventually(
-        "a node",
-        async || Ok(stage.outside.count("host_nodes", doc! { "updated": true }).await? == 1),
-    )
-    .await?;
-    let node = node(&stage, "node-1").await?;
+    let (_stage, here, elsewhere, node) = agent_elsewhere().await?;
     let count = PIECES.to_string();
     let command = ["flood", count.as_str()];
     let ran = tokio::time::timeout(PATIENCE, run(&here.agents, node, &command)).await;

@@ -15,7 +15,6 @@ use kontena_wire::rpc::Value;
 use tokio::sync::{mpsc, oneshot, watch};
 
 use super::limits::ADMIT_WITHIN;
-use super::outbound::settle;
 use super::retry::until_done;
 use super::{Agents, LIMIT, Surroundings, bodies};
 use crate::clock::SystemClock;
@@ -46,8 +45,6 @@ pub(super) enum Verdict {
 /// A session that is in force in the database and has no socket yet. Dropped unused, it is given up.
 pub(super) struct Seat {
     admitted: Option<Admitted>,
-    /// How many changes had been heard of before its node was read.
-    seen: u64,
     agents: Agents,
 }
 
@@ -58,15 +55,13 @@ pub(super) struct Admitted {
     pub(super) node_id: String,
     pub(super) name: String,
     pub(super) node_info: Value,
+    /// How many changes had been heard of before its node was read.
+    pub(super) seen: u64,
 }
 
 impl Seat {
-    /// For a socket that is open: the session must be in the registry at once. What has changed since its node was read
-    /// follows its greeting.
     pub(super) fn take(mut self) -> Option<Admitted> {
-        let admitted = self.admitted.take()?;
-        self.agents.0.tasks.spawn(settle(self.agents.clone(), admitted.session, self.seen));
-        Some(admitted)
+        self.admitted.take()
     }
 }
 
@@ -304,9 +299,10 @@ async fn plug_in(agents: &Agents, plugs: Vec<(usize, Plug)>) -> Result<Vec<(usiz
             node_id: String::new(),
             name: String::new(),
             node_info: Value::Nil,
+            seen,
         };
         // From here on, whatever fails gives the session up again.
-        seats.insert(plug.node, Seat { admitted: Some(blank), seen, agents: agents.clone() });
+        seats.insert(plug.node, Seat { admitted: Some(blank), agents: agents.clone() });
     }
     let infos = node_infos(agents, &in_force.into_iter().collect::<Vec<_>>()).await?;
     let mut verdicts = Vec::new();

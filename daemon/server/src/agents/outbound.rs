@@ -6,7 +6,6 @@ mod announcements;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::FutureExt;
 use kontena_core::clock::Clock;
 use kontena_core::election::HolderId;
 use kontena_core::id::Id;
@@ -15,13 +14,12 @@ use kontena_wire::agent::outbound::Outbound;
 use kontena_wire::rpc::{Fault, Value};
 use thiserror::Error;
 use tokio::sync::oneshot;
-use tokio::task::coop::unconstrained;
 
-use super::registry::{Handle, Order};
+use super::registry::{Handed, Handle, Order};
 use super::retry::until_done;
 use super::{Agents, LIMIT, bus};
 use crate::clock::SystemClock;
-pub(super) use announcements::{Announcements, settle, work as tell_changes};
+pub(super) use announcements::{Announcements, work as tell_changes};
 
 /// For finding a session while the database changes its primary.
 const PLACE_WITHIN: Duration = Duration::from_secs(10);
@@ -149,26 +147,9 @@ pub(super) async fn notify_here(handle: &Handle, call: Outbound) -> Result<(), C
     hand_over(handle, Order::Call(Box::new(call), None)).await
 }
 
-/// What became of an order that is not waited for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Handed {
-    /// The session has it.
-    Over,
-    /// Too many orders wait for it already.
-    Full,
-    /// It has ended.
-    Gone,
-}
-
 /// Calls an agent if its session takes the order at once.
 pub(super) fn notify_now(handle: &Handle, call: Outbound) -> Handed {
-    // Without a budget, since a caller that has used up its own would take every queue to be full.
-    let order = unconstrained(handle.order(Order::Call(Box::new(call), None)));
-    match order.now_or_never() {
-        Some(true) => Handed::Over,
-        Some(false) => Handed::Gone,
-        None => Handed::Full,
-    }
+    handle.order_now(Order::Call(Box::new(call), None))
 }
 
 async fn hand_over(handle: &Handle, order: Order) -> Result<(), CallError> {

@@ -9,6 +9,7 @@ use kontena_core::id::Id;
 use kontena_store::{Ending, Session};
 use kontena_wire::agent::outbound::Outbound;
 use kontena_wire::rpc::{Fault, Value};
+use tokio::sync::mpsc::error::TrySendError;
 use tokio::sync::{mpsc, oneshot};
 
 /// What the task of a session is told.
@@ -18,6 +19,17 @@ pub(super) enum Order {
     Call(Box<Outbound>, Option<Answer>),
     /// End the session.
     End(Box<(Refusal, Ending)>),
+}
+
+/// What became of an order that is not waited for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Handed {
+    /// The session has it.
+    Over,
+    /// Too many orders wait for it already.
+    Full,
+    /// It has ended.
+    Gone,
 }
 
 /// Where the answer of a request goes. Dropped without one if the session ends.
@@ -66,9 +78,18 @@ impl Handle {
         self.orders.send(order).await.is_ok()
     }
 
+    /// Hands an order to the session if it takes it at once.
+    pub(super) fn order_now(&self, order: Order) -> Handed {
+        match self.orders.try_send(order) {
+            Ok(()) => Handed::Over,
+            Err(TrySendError::Full(_)) => Handed::Full,
+            Err(TrySendError::Closed(_)) => Handed::Gone,
+        }
+    }
+
     /// Ends the session. One whose orders are not taken any more ends by its own deadlines.
     pub(super) fn end(&self, refusal: Refusal, ending: Ending) {
-        if self.orders.try_send(Order::End(Box::new((refusal, ending)))).is_err() {
+        if self.order_now(Order::End(Box::new((refusal, ending)))) != Handed::Over {
             tracing::debug!(node = self.node_id, "the session takes no orders");
         }
     }

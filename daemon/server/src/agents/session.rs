@@ -92,13 +92,15 @@ impl End {
 
 /// Runs a session to its end.
 pub(super) async fn run(agents: Agents, mut socket: Socket, admitted: Admitted) {
-    let Admitted { session, grid, node_id, name, node_info } = admitted;
+    let Admitted { session, grid, node_id, name, node_info, seen } = admitted;
     let (sender, mut orders) = mpsc::channel(WAITING_ORDERS);
     let handle = Arc::new(Handle::new(session, grid, node_id, sender));
     if let Some(older) = agents.0.registry.add(Arc::clone(&handle)) {
         let refusal = Refusal::superseded(&name, &super::bodies::utc(crate::clock::wall_ms()));
         older.end(refusal, Ending::Gone);
     }
+    // What has changed since the node was read follows the greeting.
+    agents.0.post.announcements.settle(session.node, seen);
     agents.0.arrivals.came(&name);
     tracing::debug!(NODE = handle.node_id, "connected");
     let ping_at = Instant::now() + agents.0.settings.ping_every;

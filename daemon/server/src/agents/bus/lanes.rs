@@ -8,7 +8,8 @@ use kontena_core::id::Id;
 use kontena_wire::agent::outbound::Outbound;
 use tokio::sync::{OwnedSemaphorePermit, Semaphore, mpsc};
 
-use crate::agents::outbound::{Handed, notify_here, notify_now};
+use crate::agents::outbound::{notify_here, notify_now};
+use crate::agents::registry::Handed;
 use crate::agents::{Agents, ending_with};
 
 /// How many messages may wait for one agent: more than come together.

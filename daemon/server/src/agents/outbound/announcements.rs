@@ -10,23 +10,19 @@ use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use kontena_core::id::Id;
-use kontena_store::Session;
 use kontena_wire::agent::outbound;
 use tokio::sync::Notify;
 
-use super::{Handed, notify_now};
+use super::notify_now;
 use crate::agents::limits::ANSWER_WITHIN;
-use crate::agents::retry::{deadline, until_done};
+use crate::agents::registry::Handed;
+use crate::agents::retry::until_done;
 use crate::agents::{Agents, admissions};
 
 /// How many nodes are read together.
 const TOGETHER: usize = 256;
 /// Before who could not be told is told again.
 const AGAIN_AFTER: Duration = Duration::from_millis(500);
-/// For a node whose socket is open to be found in the registry: nothing is waited for in between.
-const SETTLE_WITHIN: Duration = Duration::from_secs(10);
-/// See [`SETTLE_WITHIN`].
-const SETTLE_EVERY: Duration = Duration::from_millis(2);
 
 /// Who must be told. Only nodes with a session here are among them, each once.
 #[derive(Default)]
@@ -65,23 +61,12 @@ impl Announcements {
         std::iter::from_fn(|| owed.pop_first()).take(TOGETHER).collect()
     }
 
-    /// A node was let in with what was read after `seen` changes: if there were more until `is_here`, it is told.
-    async fn settle(&self, node: Id, seen: u64, is_here: impl Fn() -> bool) {
-        let until = deadline(SETTLE_WITHIN);
-        while !is_here() && !until.has_passed() {
-            tokio::time::sleep(SETTLE_EVERY).await;
-        }
+    /// A node that was read after `seen` changes has just come into the registry: if there were more since, it is told.
+    pub(in crate::agents) fn settle(&self, node: Id, seen: u64) {
         if self.changes() != seen {
             self.owe(vec![node]);
         }
     }
-}
-
-/// Looks after a session whose socket is about to be served, and whose node was read after `seen` changes.
-pub(in crate::agents) async fn settle(agents: Agents, session: Session, seen: u64) {
-    let Session { node, epoch } = session;
-    let is_here = || agents.0.registry.get(node).is_some_and(|handle| handle.session().epoch >= epoch);
-    agents.0.post.announcements.settle(node, seen, is_here).await;
 }
 
 /// Tells whoever must be told.
@@ -175,25 +160,19 @@ mod tests {
         });
     }
 
-    #[tokio::test]
-    async fn who_was_let_in_meanwhile_is_told_what_it_missed() {
+    #[test]
+    fn who_was_let_in_meanwhile_is_told_what_it_missed() {
         let announcements = Announcements::default();
         let seen = announcements.changes();
-        announcements.settle(id(1), seen, || true).await;
+        announcements.settle(id(1), seen);
         assert!(announcements.take().is_empty(), "nothing has changed");
         // The change comes while the node is read, and once more before it is found in the registry.
         announcements.changed(Vec::new);
-        announcements.settle(id(1), seen, || true).await;
+        announcements.settle(id(1), seen);
         assert_eq!(announcements.take(), [id(1)]);
-        let (seen, looks) = (announcements.changes(), AtomicUsize::new(0));
-        let is_here = || {
-            let here = looks.fetch_add(1, Ordering::Relaxed) == 2;
-            if here {
-                announcements.changed(Vec::new);
-            }
-            here
-        };
-        announcements.settle(id(2), seen, is_here).await;
+        let seen = announcements.changes();
+        announcements.changed(Vec::new);
+        announcements.settle(id(2), seen);
         assert_eq!(announcements.take(), [id(2)]);
     }
 
