@@ -282,11 +282,14 @@ async fn what_fails_halts_the_rest_and_a_removal_that_is_held_up_says_why() -> R
     let failed = &deploy["service_deploys"][1];
     ensure!(failed["state"] == "error" && failed["service_id"] == "main/shop/api", "{deploy:#}");
     ensure!(deploy["service_deploys"].as_array().map(Vec::len) == Some(2), "{deploy:#}");
-    let told = town.events("shop", "stack:deploy").await?;
     let reason = failed["reason"].as_str().context("no reason")?;
     let expected =
         format!("deploy of stack main/shop errored: deploy of service main/shop/api failed: {reason}");
-    ensure!(told == [expected], "{told:?}");
+    // It is told once it has ended.
+    town.eventually("why it ended", async |town| {
+        Ok(town.events("shop", "stack:deploy").await? == [expected.as_str()])
+    })
+    .await?;
     ensure!(town.stack("shop").await?["state"] == "partially_running");
 
     // A link that was made while the removal was asked for.

@@ -59,6 +59,33 @@ async fn a_newer_connection_of_the_same_node_supersedes_the_older() -> Result<()
 }
 
 #[tokio::test]
+async fn a_connection_that_was_made_earlier_and_comes_later_does_not_supersede() -> Result<()> {
+    let stage = Stage::set().await?;
+    let address = super::address(&stage.master);
+    let mut connection = dial(&stage.dial()).await?;
+    connection.expect(SOON).await?;
+    // As one that a host was cut off with, and whose request arrives once it is back.
+    let mut late = dial(&Dial::agent(&stage.agent(1), &address, -3.0)).await?;
+    let (code, reason) = late.expect_close(SOON).await?;
+    assert_eq!((code, reason.as_str()), (1001, "another connection of this node was let in"));
+    let quiet = connection.expect_close(A_PING_LATER).await;
+    assert!(quiet.is_err(), "the one that lives was ended: {quiet:?}");
+    let node = stage.outside.one("host_nodes", doc! { "name": "node-1" }).await?;
+    assert_eq!(node.get_i64("session_epoch")?, 1);
+    // Where none lives, a clock that was set back a little keeps nobody out.
+    let ahead = dial(&Dial::agent(&stage.agent(2), &address, 0.5)).await?;
+    drop(ahead);
+    eventually("an offline node", async || {
+        let node = stage.outside.one("host_nodes", doc! { "name": "node-2" }).await?;
+        Ok(!node.get_bool("connected")? && node.get_i64("session_epoch")? == 1)
+    })
+    .await?;
+    let mut back = dial(&Dial::agent(&stage.agent(2), &address, -5.0)).await?;
+    back.expect(SOON).await?;
+    Ok(())
+}
+
+#[tokio::test]
 async fn a_removed_node_and_a_disconnected_one_are_told_after_the_next_ping() -> Result<()> {
     let stage = Stage::set().await?;
     let address = super::address(&stage.master);

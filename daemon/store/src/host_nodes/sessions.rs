@@ -83,7 +83,8 @@ pub struct LostNode {
 
 impl HostNodes {
     /// Begins sessions of `master`; returns those nodes whose record is now of the session that was asked for.
-    /// A node whose record changed since it was observed is not among them.
+    /// A node whose record changed since it was observed is not among them, nor one that is connected by a
+    /// connection which its agent made later.
     pub async fn plug(&self, plugs: &[Plug], master: HolderId, limit: Duration) -> Result<Vec<Id>, Failure> {
         let updates: Vec<Document> = plugs.iter().map(|plug| plug_statement(plug, master)).collect();
         if updates.is_empty() {
@@ -302,9 +303,14 @@ fn before(field: &str, age: Duration) -> Document {
 
 fn plug_statement(plug: &Plug, master: HolderId) -> Document {
     let Plug { node, observed: epoch, connected_at, claim } = plug;
-    let mut filter = doc! { "_id": oid(*node), "session_epoch": observed(*epoch) };
+    let connected_at = DateTime::from_millis(*connected_at);
+    // An agent makes one connection after the other. One that it made earlier and that comes only now, from a host
+    // that was cut off, is dead, and must not supersede the one that lives.
+    let latest =
+        [doc! { "connected": { "$ne": true } }, doc! { "connected_at": { "$not": { "$gt": connected_at } } }];
+    let mut filter = doc! { "_id": oid(*node), "session_epoch": observed(*epoch), "$or": latest };
     let mut set = doc! {
-        "connected_at": DateTime::from_millis(*connected_at), "connected": true, "updated": false,
+        "connected_at": connected_at, "connected": true, "updated": false,
         "websocket_connection": { "opened": true }, "master_id": stored_id(master), "session_epoch": epoch + 1,
     };
     let mut change = doc! {
