@@ -236,7 +236,7 @@ impl Election {
             self.state.bar = None;
         }
         // The holder's silence is measured by the holder's ttl, so the gap is too if that is the shorter one.
-        let gap_limit = timing.gap_limit().min(lease.ttl / 3);
+        let gap_limit = Timing::gap_limit(timing.ttl.min(lease.ttl));
         let kept = sight.filter(|sight| {
             sight.version == lease.version && now.monotonic.saturating_sub(sight.last) <= gap_limit
         });

@@ -77,10 +77,12 @@ impl Timing {
         ttl * 9 / 10
     }
 
-    /// The longest time between two successful looks over which silence may be counted on.
+    /// The longest time between two successful looks over which silence may be counted on, for a lease of `ttl`: as
+    /// long as it takes if the next look begins in its time and has its answer within its limit. One that is slow
+    /// once must not cost another ttl.
     #[must_use]
-    pub fn gap_limit(&self) -> Duration {
-        self.ttl / 3
+    pub fn gap_limit(ttl: Duration) -> Duration {
+        ttl * 9 / 20
     }
 
     /// How long who stepped down sits out, unless another term is seen first.
@@ -135,6 +137,14 @@ mod tests {
                 let follower_takes = TTL_DEFAULT * 1000 / follower;
                 assert!(holder_stops < follower_takes, "{holder} {follower}");
             }
+        }
+    }
+
+    #[test]
+    fn a_look_that_takes_its_whole_time_does_not_break_the_silence() {
+        for ttl in [TTL_MIN, TTL_DEFAULT, TTL_MAX] {
+            let Ok(timing) = Timing::new(ttl) else { panic!("it is valid") };
+            assert_eq!(Timing::gap_limit(ttl), timing.every + timing.call_limit);
         }
     }
 

@@ -154,7 +154,7 @@ fn normalise_master(master: &mut Master, setting: Setting, current: Option<Versi
     match role {
         Role::Following { sight, next: _ } => {
             *sight = sight.filter(|Sight { version, since: _, last }| {
-                !(gaps_count && NOW.monotonic.saturating_sub(*last) > timing.gap_limit())
+                !(gaps_count && NOW.monotonic.saturating_sub(*last) > Timing::gap_limit(timing.ttl))
                     && (current == Some(*version) || coming == Some(*version))
             });
             if let Some(sight) = sight {
