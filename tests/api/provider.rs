@@ -49,6 +49,9 @@ async fn token(State(manner): State<Manner>, uri: Uri, headers: HeaderMap, body:
     let right = given["grant_type"] == "authorization_code"
         && given["redirect_uri"] == "http://master.example.com/cb"
         && (manner.method == "get") == body.is_empty();
+    if text("user-agent").is_empty() {
+        return StatusCode::FORBIDDEN.into_response();
+    }
     if !known || !right {
         return StatusCode::UNAUTHORIZED.into_response();
     }
@@ -68,6 +71,10 @@ fn form(bytes: &[u8]) -> Value {
 }
 
 async fn user(headers: HeaderMap) -> Response {
+    // As GitHub does.
+    if !headers.contains_key("user-agent") {
+        return StatusCode::FORBIDDEN.into_response();
+    }
     let bearer = headers.get("authorization").is_some_and(|value| value == "Bearer token-of-jo");
     if !bearer {
         return StatusCode::UNAUTHORIZED.into_response();
@@ -146,7 +153,8 @@ async fn users_log_in_through_a_provider_however_it_wants_to_be_asked() -> Resul
     for manner in manners {
         let provider = Provider::start(manner).await?;
         let mut settings = settings(&provider.url);
-        settings["oauth2.token_method"] = json!(manner.method);
+        // As written by hand.
+        settings["oauth2.token_method"] = json!(manner.method.to_uppercase());
         settings["oauth2.token_post_content_type"] = json!(manner.content_type);
         settings["oauth2.code_requires_basic_auth"] = json!(manner.basic);
         settings["server.name"] = json!("the master");

@@ -7,6 +7,7 @@ mod duties;
 mod events;
 mod fence;
 mod lease;
+mod left_open;
 mod membership;
 mod metrics;
 mod new_primary;

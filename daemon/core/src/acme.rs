@@ -231,10 +231,13 @@ pub fn is_domain(text: &str) -> bool {
     text.len() <= 253 && name.contains('.') && name.split('.').all(is_label)
 }
 
+/// What the record that proves a domain is called within it. Clients append the domain themselves.
+pub const RECORD: &str = "_acme-challenge";
+
 /// Where the record stands that proves a domain.
 #[must_use]
 pub fn record_name(domain: &str) -> String {
-    format!("_acme-challenge.{}", domain.strip_prefix("*.").unwrap_or(domain))
+    format!("{RECORD}.{}", domain.strip_prefix("*.").unwrap_or(domain))
 }
 
 /// What answers a challenge: the content of the file, or of the record.

@@ -120,9 +120,9 @@ impl Master {
     /// Builds a master. Nothing is sent to the database yet.
     pub async fn build(settings: Settings, id: HolderId, listeners: Listeners) -> Result<Self, StartError> {
         let counter = CommandCounter::default();
-        let main = Store::open(&settings.database, Purpose::Main, &counter).await?;
-        let streams = Store::open(&settings.database, Purpose::Streams, &counter).await?;
-        let reports = Store::open(&settings.database, Purpose::Agents, &counter).await?;
+        let main = Store::open_as(id, &settings.database, Purpose::Main, &counter).await?;
+        let streams = Store::open_as(id, &settings.database, Purpose::Streams, &counter).await?;
+        let reports = Store::open_as(id, &settings.database, Purpose::Agents, &counter).await?;
         let writer = WriterSession::open(&main).await?;
         let (agents, desks) = Agents::new(id, &settings, &reports);
         let trace = match &settings.trace {

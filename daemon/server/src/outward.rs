@@ -30,9 +30,13 @@ impl From<reqwest::Error> for Unanswered {
     }
 }
 
+/// How this program names itself. Some providers, GitHub among them, refuse who does not.
+const USER_AGENT: &str = concat!("kontena-master/", env!("CARGO_PKG_VERSION"));
+
 /// A client with the certificates of the system. It is made for the purpose: all this happens rarely.
 pub(crate) fn client(ignore_invalid_ssl: bool) -> Result<Client, Unanswered> {
-    let builder = Client::builder().timeout(WITHIN).no_proxy().redirect(Policy::none());
+    let builder = Client::builder().user_agent(USER_AGENT).timeout(WITHIN).no_proxy();
+    let builder = builder.redirect(Policy::none());
     Ok(builder.tls_danger_accept_invalid_certs(ignore_invalid_ssl).build()?)
 }
 

@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
+use kontena_core::election::HolderId;
 use mongodb::bson::doc;
 use mongodb::error::ErrorKind;
 use mongodb::event::EventHandler;
@@ -28,6 +29,11 @@ use crate::{
 
 /// The name under which the server lists our connections.
 const APP_NAME: &str = "kontena-master";
+
+/// The same for those of one master.
+pub(crate) fn app_name(master: HolderId) -> String {
+    format!("{APP_NAME} {master}")
+}
 
 /// Where the database is, secret included. It never shows in `Debug`.
 #[derive(Clone)]
@@ -166,12 +172,31 @@ pub struct Store {
 }
 
 impl Store {
-    /// Makes a client. Nothing is connected yet, so this succeeds without a database. The background tasks of
-    /// the client belong to the runtime that calls.
+    /// Makes a client of nobody in particular, as [`Store::open_as`] does.
     pub async fn open(
         uri: &DatabaseUri,
         purpose: Purpose,
         counter: &CommandCounter,
+    ) -> Result<Self, ConnectionError> {
+        Self::named(uri, purpose, counter, APP_NAME.to_owned()).await
+    }
+
+    /// Makes a client of the master `me`, by whose name the others end what it leaves open. Nothing is connected yet, so
+    /// this succeeds without a database. The background tasks of the client belong to the runtime that calls.
+    pub async fn open_as(
+        me: HolderId,
+        uri: &DatabaseUri,
+        purpose: Purpose,
+        counter: &CommandCounter,
+    ) -> Result<Self, ConnectionError> {
+        Self::named(uri, purpose, counter, app_name(me)).await
+    }
+
+    async fn named(
+        uri: &DatabaseUri,
+        purpose: Purpose,
+        counter: &CommandCounter,
+        app_name: String,
     ) -> Result<Self, ConnectionError> {
         let mut options = ClientOptions::parse(uri.expose())
             .await
@@ -179,7 +204,7 @@ impl Store {
         let name = options.default_database.clone().ok_or(ConnectionError::NoDatabase)?;
         let mut strange = options.clone();
         strange.credential = None;
-        options.app_name.get_or_insert_with(|| APP_NAME.to_owned());
+        options.app_name = Some(app_name);
         options.command_event_handler = Some(counter.handler());
         let primaries = Primaries::default();
         options.sdam_event_handler = Some(primaries.handler());

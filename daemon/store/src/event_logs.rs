@@ -11,7 +11,7 @@ use crate::audit_logs::any_of;
 use crate::client::Store;
 use crate::command::Failure;
 use crate::document::{Read, oid, whole};
-use crate::log_page::Page;
+use crate::log_page::{Page, first_id};
 use crate::service_references::{ServiceReferences, named};
 use crate::table::Table;
 
@@ -122,12 +122,7 @@ impl EventLogs {
     /// The newest events of all grids that are later than this, in milliseconds since 1970, and of at least this
     /// severity; the oldest first.
     pub async fn everywhere(&self, since: i64, severity: i64, limit: i64) -> Result<Vec<EventRow>, Failure> {
-        // Ids begin with the time, and unlike it they have an index in every database.
-        let seconds = u32::try_from(since.max(0) / 1000).unwrap_or(u32::MAX);
-        let mut bytes = [0; 12];
-        bytes[..4].copy_from_slice(&seconds.to_be_bytes());
-        let filter =
-            doc! { "_id": { "$gt": oid(Id::from_bytes(bytes)) }, "severity": { "$gte": whole(severity) } };
+        let filter = doc! { "_id": { "$gt": oid(first_id(since)) }, "severity": { "$gte": whole(severity) } };
         let rows = self.events.newest(filter, limit).await?;
         self.related(&rows).await
     }

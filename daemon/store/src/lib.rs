@@ -35,6 +35,7 @@ mod indexes;
 mod leader_history;
 mod lease;
 mod lease_watch;
+mod left_open;
 mod leftovers;
 mod log_page;
 mod masters;

@@ -311,6 +311,24 @@ async fn what_fails_halts_the_rest_and_a_removal_that_is_held_up_says_why() -> R
 }
 
 #[tokio::test]
+async fn a_stack_that_grows_must_still_have_names_that_hosts_can_have() -> Result<()> {
+    let town = Town::new(1, 1).await?;
+    // With one instance its host's name has the 64 characters that are allowed.
+    let name = "w".repeat(64 - "-1.shop.main.kontena.local".len());
+    town.install(&stack("shop", "1", &[service(&name, &[])])).await?;
+    let mut grown = service(&name, &[]);
+    grown["instances"] = json!(10);
+    let body = stack("shop", "2", &[grown]);
+    let refused = town.answer(Method::PUT, "/v1/stacks/main/shop", &body).await?;
+    ensure!(
+        refused.status == 422 && refused.text.contains("length 65 is over limit (64)"),
+        "{}",
+        refused.text
+    );
+    town.no_faults()
+}
+
+#[tokio::test]
 async fn of_two_changes_at_once_both_count() -> Result<()> {
     let town = Town::new(2, 1).await?;
     town.install(&stack("shop", "0", &[service("web", &[])])).await?;

@@ -222,6 +222,11 @@ mod tests {
             }
         );
         assert_eq!(mounts[2], MountInput { source: None, path: "/anon".to_owned(), flags: None });
+        let with_space = MountInput::read("/srv/My Data:/data:ro:Z").unwrap();
+        assert_eq!(
+            (with_space.source.as_deref(), with_space.path.as_str(), with_space.flags.as_deref()),
+            (Some("/srv/My Data"), "/data", Some("ro,Z"))
+        );
         let expected =
             DeployOptions { wait_for_port: None, min_health: Some(None), interval: Some(Some(7200)) };
         assert_eq!(fields.deploy_opts, Some(expected));

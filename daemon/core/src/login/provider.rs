@@ -104,10 +104,11 @@ impl Provider {
         let endpoint =
             |key: &str| Url::parse(&text(key)?).ok().filter(|url| matches!(url.scheme(), "http" | "https"));
         let json = text("oauth2.token_post_content_type").is_none_or(|kind| kind.contains("json"));
-        let token_request = match (text("oauth2.token_method").as_deref(), json) {
-            (Some("get"), _) => TokenRequest::Query,
-            (_, true) => TokenRequest::Json,
-            (_, false) => TokenRequest::Form,
+        let posted = text("oauth2.token_method").is_none_or(|method| method.eq_ignore_ascii_case("post"));
+        let token_request = match (posted, json) {
+            (false, _) => TokenRequest::Query,
+            (true, true) => TokenRequest::Json,
+            (true, false) => TokenRequest::Form,
         };
         let userinfo_endpoint = text("oauth2.userinfo_endpoint")?;
         let paths = |key: &str, default: &str| text(key).unwrap_or_else(|| default.to_owned());

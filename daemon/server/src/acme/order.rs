@@ -3,8 +3,8 @@
 
 use instant_acme::{Account, Identifier, NewOrder};
 use kontena_core::acme::{
-    Challenge, Deploying, Fault, Goal, Held, Method, Next, Proof, ProofStatus, Recorded, Sight, Then, decide,
-    is_token, issued, record_name,
+    Challenge, Deploying, Fault, Goal, Held, Method, Next, Proof, ProofStatus, RECORD, Recorded, Sight, Then,
+    decide, is_token, issued,
 };
 use kontena_core::id::Id;
 use kontena_store::{
@@ -250,7 +250,7 @@ impl Task<'_> {
                 Goal::Offer => self.row.service,
                 Goal::Prove | Goal::Issue => self.row_of(&domain.name).and_then(|row| row.service),
             };
-            let record = (held.method == Method::Dns).then(|| record_name(&domain.name));
+            let record = (held.method == Method::Dns).then_some(RECORD);
             presented.push((domain, held.method, service, offer, record));
         }
         let services: Vec<Id> = presented.iter().filter_map(|(_, _, service, ..)| *service).collect();

@@ -1,4 +1,4 @@
-//! Marks masters that were lost as ended, and forgets those that ended long ago.
+//! Marks masters that were lost as ended, ends what they left open, and forgets those that ended long ago.
 
 use std::time::Duration;
 
@@ -7,7 +7,7 @@ use futures_util::future::BoxFuture;
 use kontena_core::clock::Clock;
 use kontena_store::{Effect, Masters};
 
-use super::{Duty, DutyError, Leader};
+use super::{Duty, DutyError, Leader, READ_LIMIT};
 use crate::clock::SystemClock;
 use crate::events;
 
@@ -33,6 +33,14 @@ impl Duty for EndedMasters {
                 picture.rows.iter().filter(|row| !row.ended && picture.roll.is_lost(now, row.id)).collect();
             let names: Vec<&str> = lost.iter().map(|row| row.name.as_str()).collect();
             let ended = picture.rows.iter().filter(|row| row.ended).count();
+            // Also of who was found dead by its service manager. Their work is taken up by now, and would wait for them.
+            let dead = picture.rows.iter().filter(|row| row.lost).chain(lost.iter().copied());
+            match leader.store.end_transactions_of(dead.map(|row| row.id), READ_LIMIT).await {
+                Ok(0) => {}
+                Ok(open) => tracing::info!(open, "ended transactions that lost masters had left open"),
+                // The database ends them itself, later.
+                Err(failure) => tracing::warn!(%failure, "what lost masters left open could not be ended"),
+            }
             let mut effects: Vec<Effect> = lost.iter().map(|row| Masters::end(row.id, row.seq)).collect();
             if ended > 0 {
                 let claimers = leader.store.claimers().await?;

@@ -69,6 +69,9 @@ const INDEXES: [(&str, &[Index]); 28] = [
             (&["grid_id", "_id"], Plain),
             (&["grid_service_id", "_id"], Plain),
             (&["container_id", "_id"], Plain),
+            // For those who wrote little in a grid that writes much.
+            (&["host_node_id"], Plain),
+            (&["name"], Plain),
         ],
     ),
     ("container_stats", &[(&["container_id", "_id"], Plain), (&["grid_service_id", "created_at"], Plain)]),

@@ -168,18 +168,19 @@ pub struct MountInput {
 }
 
 impl MountInput {
-    /// Reads `/path`, `/host:/path[:flags]` or `volume:/path[:flags]`.
+    /// Reads `/path`, `/host:/path[:flags]` or `volume:/path[:flags]`. Flags that more colons part are as those that
+    /// commas do.
     #[must_use]
     pub fn read(text: &str) -> Option<Self> {
         let mut parts = text.splitn(3, ':');
         let (first, path, flags) = (parts.next()?, parts.next(), parts.next());
-        let is_path = |text: &str| text.starts_with('/') && !text.contains(char::is_whitespace);
+        let is_path = |text: &str| text.starts_with('/');
         match path {
             None if is_path(first) => Some(Self { source: None, path: first.to_owned(), flags: None }),
             Some(path) if is_path(path) && (is_path(first) || super::is_strict_name(first)) => Some(Self {
                 source: Some(first.to_owned()),
                 path: path.to_owned(),
-                flags: Some(flags.unwrap_or_default().to_owned()),
+                flags: Some(flags.unwrap_or_default().replace(':', ",")),
             }),
             None | Some(_) => None,
         }

@@ -125,7 +125,10 @@ impl Place<'_> {
                 |row: &&ServiceRow| given.get("name").and_then(Value::as_str) == Some(&row.definition.name);
             let before = present.iter().find(known);
             let read = match before {
-                Some(row) => ServiceChange::read(given, row.definition.stateful).map(Member::Changed),
+                Some(row) => ServiceChange::read(given, row.definition.stateful).and_then(|change| {
+                    change.judge(&row.definition.name, stack, &grid.name)?;
+                    Ok(Member::Changed(change))
+                }),
                 None => NewService::read(given, stack, &grid.name).map(Member::New),
             };
             let name = given.get("name").and_then(Value::as_str).unwrap_or_default().trim().to_owned();
