@@ -126,6 +126,21 @@ impl Town {
         }
     }
 
+    /// Waits for an event of the deploys of a service. Events follow what they tell of.
+    async fn tells(&self, service: &str, severity: i64, message: &str) -> Result<()> {
+        let path = format!("/v1/services/main/null/{service}/event_logs");
+        self.eventually(message, async |town| {
+            let events = town.ask(Method::GET, &path, &Value::Null).await?;
+            let is_it = |event: &Value| {
+                event["type"] == "service:deploy"
+                    && event["severity"] == severity
+                    && event["message"] == message
+            };
+            Ok(events["logs"].as_array().is_some_and(|events| events.iter().any(is_it)))
+        })
+        .await
+    }
+
     /// Which node has which instance of a service, by number.
     async fn placed(&self, service: &str) -> Result<BTreeMap<i64, String>> {
         let path = format!("/v1/services/main/null/{service}/instances");

@@ -278,6 +278,15 @@ fn an_instance_that_moves_is_stopped_first_and_a_failure_of_that_is_only_told() 
     let warning = Some("GridServiceInstanceDeployer::NodeError: Host node is offline".to_owned());
     let expected = [Act::Apply { number: 1, node: node(1), warning }];
     assert_eq!(world.next(1).acts, expected);
+    // That the old node's agent was called in vain is known only later, and is no failure on the new one.
+    for act in expected.clone() {
+        world.write(act);
+    }
+    world.places.get_mut(&1).unwrap().unreached.insert(node(3), "nobody there".to_owned());
+    assert!(world.next(1).acts.is_empty(), "it is waited for where it is now");
+    world.places.get_mut(&1).unwrap().unreached.insert(node(1), "nobody here".to_owned());
+    let failed = Act::Settle { number: 1, outcome: Err("nobody here".to_owned()) };
+    assert_eq!(world.next(1).acts.first(), Some(&failed));
     // Of a node that is offline from the start nobody is asked.
     let mut world = World::new(&[Agent::Well], &[Some(3)]);
     world.hosts.get_mut(&node(3)).unwrap().connected = false;

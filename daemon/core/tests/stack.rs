@@ -137,6 +137,7 @@ fn id(number: u8) -> Id {
 struct World {
     members: Vec<Member>,
     wanted: Vec<String>,
+    latest: Vec<String>,
     deploys: BTreeMap<Id, MemberDeploy>,
     begun: bool,
     removing: bool,
@@ -164,6 +165,7 @@ impl World {
         Self {
             members: links.iter().map(member).collect(),
             wanted: wanted.iter().map(|name| (*name).to_owned()).collect(),
+            latest: wanted.iter().map(|name| (*name).to_owned()).collect(),
             deploys: BTreeMap::new(),
             begun: false,
             removing: false,
@@ -190,6 +192,7 @@ impl World {
             begun: self.begun,
             removing: self.removing,
             wanted: &self.wanted,
+            latest: &self.latest,
             members: &self.members,
             deploys: &self.deploys,
             patience: PATIENCE,
@@ -249,6 +252,37 @@ fn a_deploy_removes_what_is_left_out_and_deploys_one_after_the_other() {
     let expected = ["remove old", "remove older", "deploy db", "deploy cache", "deploy api", "deploy web"]
         .map(str::to_owned);
     assert_eq!(world.done, expected);
+}
+
+#[test]
+fn what_a_later_revision_has_is_left_to_its_own_deploy() {
+    // `old` came with the later revision and links to what both have; `older` is in neither.
+    let links: &[(&str, &[&str])] = &[("web", &["db"]), ("db", &[]), ("old", &["db"]), ("older", &[])];
+    let mut world = World::new(links, &["web", "db", "left"]);
+    world.latest = ["web", "db", "old"].map(str::to_owned).to_vec();
+    for _ in ["db", "web"] {
+        assert_eq!(world.deploy(), None);
+        world.finish(None);
+    }
+    assert_eq!(world.deploy(), Some(Ok(())));
+    assert_eq!(world.done, ["remove older", "deploy db", "deploy web"]);
+}
+
+#[test]
+fn what_links_to_a_service_of_a_later_revision_is_deployed_all_the_same() {
+    // The later deploy is asked for already, and with that the link is there.
+    let mut world = World::new(&[("web", &["new"]), ("new", &[])], &["web"]);
+    world.latest.push("new".to_owned());
+    assert_eq!(world.deploy(), None);
+    world.finish(None);
+    assert_eq!(world.deploy(), Some(Ok(())));
+    assert_eq!(world.done, ["deploy web"]);
+}
+
+#[test]
+fn a_service_that_must_be_deployed_and_is_not_there_is_no_success() {
+    let mut world = World::new(&[("web", &["db"]), ("db", &[])], &["web", "db", "gone"]);
+    assert_eq!(world.deploy(), Some(Err("service main/shop/gone does not exist".to_owned())));
 }
 
 #[test]

@@ -224,6 +224,7 @@ fn next(look: &StackLook) -> Next {
             begun,
             removing,
             wanted: &deploy.wanted,
+            latest: &deploy.latest,
             members,
             deploys: &deploy.deploys,
             patience: PATIENCE,

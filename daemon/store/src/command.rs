@@ -169,6 +169,7 @@ fn matched(reply: &Document) -> Result<Matched, Failure> {
     {
         return Err(match integer(error, "code") {
             Some(code) if code == i64::from(DUPLICATE_KEY) => Failure::Duplicate,
+            Some(code) if TOO_LARGE.map(i64::from).contains(&code) => Failure::TooLarge,
             _ => Failure::unknown(error.get_str("errmsg").unwrap_or("write error")),
         });
     }
@@ -197,4 +198,17 @@ pub(crate) fn counter(document: &Document, key: &str) -> Option<u64> {
 /// A counter as the database stores it.
 pub(crate) fn stored(counter: u64) -> Bson {
     Bson::Int64(i64::try_from(counter).unwrap_or(i64::MAX))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_write_that_fails_inside_of_an_answer_fails_as_it_would_alone() {
+        let answer = |code: i32| doc! { "ok": 1, "n": 0, "writeErrors": [{ "code": code, "errmsg": "no" }] };
+        assert!(TOO_LARGE.iter().all(|code| matches!(matched(&answer(*code)), Err(Failure::TooLarge))));
+        assert!(matches!(matched(&answer(DUPLICATE_KEY)), Err(Failure::Duplicate)));
+        assert!(matches!(matched(&answer(112)), Err(Failure::Unknown { .. })));
+    }
 }

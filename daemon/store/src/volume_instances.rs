@@ -114,15 +114,21 @@ impl VolumeInstances {
         Ok(found)
     }
 
-    /// Notes that a managed volume exists on a node, under the id that it carries there. False if there is no
-    /// such volume.
-    pub async fn set_state(&self, node: Id, state: &VolumeState, limit: Duration) -> Result<bool, Failure> {
+    /// Notes that a managed volume exists on a node of this grid, under the id that it carries there. False if the grid
+    /// has no such volume: of another's an agent must learn nothing.
+    pub async fn set_state(
+        &self,
+        (grid, node): (Id, Id),
+        state: &VolumeState,
+        limit: Duration,
+    ) -> Result<bool, Failure> {
         let VolumeState { name, volume_id, volume_instance_id } = state;
         let (Ok(volume), Ok(instance)) = (volume_id.parse::<Id>(), volume_instance_id.parse::<Id>()) else {
             return Ok(false);
         };
         let volume = oid(volume);
-        if find_first(&self.database, VOLUMES, doc! { "_id": volume }, "local", limit).await?.is_none() {
+        let own = doc! { "_id": volume, "grid_id": oid(grid) };
+        if find_first(&self.database, VOLUMES, own, "local", limit).await?.is_none() {
             return Ok(false);
         }
         let now = DateTime::now();

@@ -60,6 +60,11 @@ async fn a_service_that_cannot_be_deployed_as_it_is_or_is_gone_blocks_nothing() 
             && deploy["reason"].as_str().is_some_and(|why| why.starts_with("service deploy aborted: ")),
         "{made:#} {deploy:#}"
     );
+    let reason = deploy["reason"].as_str().unwrap_or_default();
+    town.tells("web", 3, &format!("deploy of main/null/web errored: {reason}")).await?;
+    // The scheduler does not deploy again what has not changed since.
+    let row = services.find_one(doc! { "name": "web" }).await?.context("no service")?;
+    ensure!(row.get_datetime("deployed_at")? >= row.get_datetime("updated_at")?, "{row:#?}");
     services.update_one(doc! { "name": "web" }, networks(own)).await?;
     town.deploy("web").await?;
 

@@ -1,5 +1,6 @@
 //! The life of services, from the API alone.
 
+use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
@@ -36,10 +37,7 @@ async fn linked_services_run_are_scaled_updated_lose_a_node_and_are_removed() ->
     let pod = town.pod(&at, "db", 1).context("no pod")?;
     ensure!(pod["secrets"] == json!([{ "name": "PASSWORD", "type": "env", "value": "hush" }]), "{pod:#}");
     ensure!(pod["volumes"][0]["name"] == "db.data-1", "{pod:#}");
-    ensure!(
-        town.placed("web").await?.values().collect::<std::collections::BTreeSet<_>>().len() == 3,
-        "not spread"
-    );
+    ensure!(town.placed("web").await?.values().collect::<BTreeSet<_>>().len() == 3, "not spread");
 
     let scaled =
         town.ask(Method::POST, "/v1/services/main/null/api/scale", &json!({ "instances": "3" })).await?;
@@ -260,5 +258,60 @@ async fn a_deploy_that_is_called_off_before_its_turn_changes_nothing() -> Result
     ensure!(town.placed("web").await?.len() == 2, "an instance was removed");
     let after = town.rows("grid_services").await?.pop().context("no service")?;
     ensure!(before.get("deployed_at") == after.get("deployed_at"), "it counts as deployed");
+    town.no_faults()
+}
+
+#[tokio::test]
+async fn deploys_that_fail_leave_nothing_frozen_that_no_instance_is_made_of() -> Result<()> {
+    let town = Town::new(1, 2).await?;
+    let ports = json!([{ "node_port": 80, "container_port": 80 }]);
+    town.make("web", &json!({ "ports": ports, "instances": 3 })).await?;
+    town.make("hopeless", &json!({ "affinity": ["label==nowhere"] })).await?;
+    for _ in 0..3 {
+        for service in ["web", "hopeless"] {
+            let deploy = town.deploy_of(0, service).await?;
+            ensure!(deploy["state"] == "error", "{deploy:#}");
+        }
+    }
+    // The scheduler deploys them again now and then.
+    town.eventually("only what is used", async |town| {
+        let instances = town.rows("grid_service_instances").await?;
+        let used: BTreeSet<ObjectId> =
+            instances.iter().map(|row| row.get_object_id("frozen_id")).collect::<Result<_, _>>()?;
+        let frozen = town.rows("frozen_pods").await?;
+        let frozen: BTreeSet<ObjectId> =
+            frozen.iter().map(|row| row.get_object_id("_id")).collect::<Result<_, _>>()?;
+        Ok(instances.len() == 2 && frozen == used)
+    })
+    .await?;
+    ensure!(town.agents.iter().all(|agent| agent.record().pods().len() == 1), "a pod is missing");
+    town.no_faults()
+}
+
+#[tokio::test]
+async fn that_an_instance_leaves_its_node_or_lost_it_is_among_the_events() -> Result<()> {
+    let mut town = Town::new(1, 2).await?;
+    town.make("web", &json!({})).await?;
+    town.deploy("web").await?;
+    let first = town.placed("web").await?[&1].clone();
+    let available = async |town: &Town, availability: &str| {
+        let change = json!({ "availability": availability });
+        town.ask(Method::PUT, &format!("/v1/nodes/main/{first}"), &change).await
+    };
+    available(&town, "drain").await?;
+    town.tells("web", 1, &format!("stopping service main/null/web-1 on previous node {first}")).await?;
+    let second = if first == "node-1" { "node-2" } else { "node-1" };
+    town.eventually("it has moved", async |town| {
+        let deploys = town.rows("grid_service_deploys").await?;
+        Ok(town.placed("web").await?.get(&1).is_some_and(|node| node == second)
+            && deploys.iter().all(|row| row.get_datetime("finished_at").is_ok()))
+    })
+    .await?;
+
+    // Its node goes for good, and its agent with it: by the grid's token it would come as a new one.
+    drop(town.agents.remove(usize::from(second == "node-2")));
+    available(&town, "active").await?;
+    town.ask(Method::DELETE, &format!("/v1/nodes/main/{second}"), &Value::Null).await?;
+    town.tells("web", 2, "Replacing orphaned service main/null/web-1 on destroyed node").await?;
     town.no_faults()
 }

@@ -1,6 +1,6 @@
 //! The life of stacks, from the API as the command line calls it.
 
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use anyhow::{Context, Result, ensure};
 use mongodb::bson::{Document, doc};
@@ -307,6 +307,31 @@ async fn what_fails_halts_the_rest_and_a_removal_that_is_held_up_says_why() -> R
     town.gone(0, "user").await?;
     town.gone(0, "shop").await?;
     town.nothing_left().await?;
+    town.no_faults()
+}
+
+#[tokio::test]
+async fn a_deploy_under_way_leaves_alone_what_the_next_revision_brings() -> Result<()> {
+    let town = Town::new(1, 1).await?;
+    town.install(&stack("shop", "1", &[service("web", &[])])).await?;
+    town.agents[0].slow(Duration::from_secs(3));
+    let first = town.ask_for_deploy("shop").await?;
+    let upgraded = stack("shop", "2", &[service("web", &[]), service("worker", &[])]);
+    town.ask(Method::PUT, "/v1/stacks/main/shop", &upgraded).await?;
+    let path = format!("/v1/stacks/main/shop/deploys/{first}");
+    let shown = town.ask(Method::GET, &path, &Value::Null).await?;
+    ensure!(matches!(shown["state"].as_str(), Some("created" | "ongoing")), "it is over already: {shown:#}");
+    // It looks several times in this while.
+    let first = town.deployed(0, "shop", &first).await?;
+    ensure!(first["state"] == "success" && deployed_services(&first) == ["web"], "{first:#}");
+    ensure!(revisions(&town.stack("shop").await?).len() == 2, "what the upgrade made is gone");
+    town.agents[0].heal();
+    let second = town.ask_for_deploy("shop").await?;
+    let second = town.deployed(0, "shop", &second).await?;
+    ensure!(second["state"] == "success", "{second:#}");
+    ensure!(deployed_services(&second) == ["web", "worker"], "{second:#}");
+    ensure!(town.pod("node-1", "shop.worker", 1).is_some(), "its host was never told");
+    ensure!(town.stack("shop").await?["state"] == "running");
     town.no_faults()
 }
 

@@ -8,7 +8,7 @@ use kontena_store::{
     Begin, Claim, CommandCounter, DatabaseUri, DeployBatch, InstanceWrite, Progress, Purpose, Store,
 };
 use mongodb::bson::oid::ObjectId;
-use mongodb::bson::{DateTime, doc};
+use mongodb::bson::{Bson, DateTime, Document, doc};
 use reqwest::Method;
 use secrecy::SecretString;
 use serde_json::{Map, json};
@@ -90,6 +90,40 @@ async fn an_older_epoch_writes_nothing_and_two_of_one_epoch_are_impossible() -> 
     Ok(())
 }
 
+/// Changes the one document of a collection and takes no claim from anybody.
+async fn change(town: &Town, collection: &str, set: Document) -> Result<()> {
+    let changed = town.world.collection(collection).update_one(doc! {}, doc! { "$set": set }).await?;
+    ensure!(changed.matched_count == 1, "nothing in {collection}");
+    Ok(())
+}
+
+/// The first batch of a deploy of this revision. Whether it was written.
+async fn begin(store: &Store, claim: Claim, deploy: Id, revision: i64) -> Result<bool> {
+    let frozen = Id::from_bytes(ObjectId::new().bytes());
+    let begin = Begin { frozen, revision, plan: Vec::new(), report: Map::new(), surplus: false };
+    let progress = Progress { begin: Some(begin), ..Progress::default() };
+    let mut outcomes = store.deploys().commit(&[DeployBatch { claim, deploy, progress }]).await;
+    Ok(outcomes.pop().context("no outcome")??)
+}
+
+#[tokio::test]
+async fn who_stops_a_service_or_calls_its_deploy_off_before_there_is_a_claim_is_not_missed() -> Result<()> {
+    let town = Town::new(1, 1).await?;
+    town.make("web", &json!({ "instances": 1 })).await?;
+    let store = store(&town).await?;
+    let service = service(&town).await?;
+    let claim = store.deploys().claim(service, 0, holder(1)).await?.context("not claimed")?;
+    let deploy = untold_deploy(&town, service).await?;
+    change(&town, "grid_services", doc! { "state": "stopped" }).await?;
+    ensure!(!begin(&store, claim, deploy, 1).await?, "begun though the service is stopped");
+    change(&town, "grid_services", doc! { "state": "running" }).await?;
+    change(&town, "grid_service_deploys", doc! { "cancel_reason": "enough" }).await?;
+    ensure!(!begin(&store, claim, deploy, 1).await?, "begun though it is called off");
+    change(&town, "grid_service_deploys", doc! { "cancel_reason": Bson::Null }).await?;
+    ensure!(begin(&store, claim, deploy, 1).await?, "not begun at all");
+    Ok(())
+}
+
 #[tokio::test]
 async fn what_changes_before_a_deploy_is_begun_is_not_taken_for_deployed() -> Result<()> {
     let town = Town::new(1, 1).await?;
@@ -102,17 +136,12 @@ async fn what_changes_before_a_deploy_is_begun_is_not_taken_for_deployed() -> Re
         let row = store.services().by_ids(&[service]).await?.remove(&service).context("no service")??;
         anyhow::Ok(row.definition.revision)
     };
-    let begin = async |revision: i64| {
-        let frozen = Id::from_bytes(ObjectId::new().bytes());
-        let begin = Begin { frozen, revision, plan: Vec::new(), report: Map::new(), surplus: false };
-        let progress = Progress { begin: Some(begin), ..Progress::default() };
-        deploys.commit(&[DeployBatch { claim, deploy, progress }]).await.pop().context("no outcome")
-    };
+    change(&town, "grid_services", doc! { "state": "running" }).await?;
     let seen = read().await?;
     town.ask(Method::PUT, "/v1/services/main/null/web", &json!({ "env": ["CHANGED=yes"] })).await?;
-    ensure!(!begin(seen).await??, "what was read before the change was begun");
+    ensure!(!begin(&store, claim, deploy, seen).await?, "what was read before the change was begun");
     let row = town.rows("grid_services").await?.pop().context("no service")?;
     ensure!(row.get_datetime("deployed_at").is_err(), "the change counts as deployed: {row:#?}");
-    ensure!(begin(read().await?).await??, "what was read after it was not begun");
+    ensure!(begin(&store, claim, deploy, read().await?).await?, "what was read after it was not begun");
     Ok(())
 }

@@ -221,9 +221,16 @@ async fn volumes_are_listed_whole_and_keep_the_ids_that_agents_know() -> Result<
     let set = vec![node.clone(), place];
     let unknown = agent.ask("/node_volumes/set_state", set.clone()).await?;
     assert_eq!(unknown, fault(500, "RuntimeError: Volume not found"));
-    let row =
-        doc! { "_id": volume, "name": "data", "driver": "local", "driver_opts": { "o|addr": "10.0.0.1" } };
-    stage.outside.collection("volumes").insert_one(row).await?;
+    let volumes = stage.outside.collection("volumes");
+    let row = doc! {
+        "_id": volume, "grid_id": ObjectId::new(), "name": "data", "driver": "local",
+        "driver_opts": { "o|addr": "10.0.0.1" },
+    };
+    volumes.insert_one(row).await?;
+    let foreign = agent.ask("/node_volumes/set_state", set.clone()).await?;
+    assert_eq!(foreign, unknown, "of another grid's volume it would learn the options");
+    let grid = stage.outside.one("grids", doc! { "name": "main" }).await?.get_object_id("_id")?;
+    volumes.update_one(doc! { "_id": volume }, doc! { "$set": { "grid_id": grid } }).await?;
     for _ in 0..2 {
         assert_eq!(agent.ask("/node_volumes/set_state", set.clone()).await?, Ok(map([])));
     }

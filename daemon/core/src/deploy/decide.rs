@@ -92,8 +92,8 @@ pub struct Host {
 pub struct Place {
     /// For how long it has been in its state, as far as this master saw.
     pub since: Duration,
-    /// Why its agent could not be told.
-    pub unreached: Option<String>,
+    /// The nodes whose agents could not be told of it, and why. Of one that it has left since nothing follows.
+    pub unreached: BTreeMap<Id, String>,
 }
 
 /// What is known of a deploy.
@@ -310,8 +310,8 @@ fn verdict(view: &View<'_>, number: i64, node: Id) -> Option<Result<(), String>>
         }
         Some(_) => {}
     }
-    if let Some(why) = place.unreached {
-        return Some(Err(why));
+    if let Some(why) = place.unreached.get(&node) {
+        return Some(Err(why.clone()));
     }
     if place.since >= view.patience.report {
         let (path, wanted) = (view.path, &row.desired_state);

@@ -16,6 +16,9 @@ pub enum Strategy {
     Random,
 }
 
+/// More instances of one service are not planned.
+const INSTANCES_MAX: usize = 10_000;
+
 impl Strategy {
     /// By the name that services have it under; a name that is not known spreads evenly.
     #[must_use]
@@ -37,10 +40,11 @@ impl Strategy {
         })
     }
 
-    /// How many instances there are when `nodes` nodes take them.
+    /// How many instances there are when `nodes` nodes take them. On each node so many may be wanted that they would fit
+    /// nowhere, the record of their deploy included: there is an end.
     pub(super) fn count(self, nodes: usize, wanted: usize) -> usize {
         match self {
-            Self::Daemon => nodes.saturating_mul(wanted),
+            Self::Daemon => nodes.saturating_mul(wanted).min(INSTANCES_MAX),
             Self::HighAvailability | Self::Random => wanted,
         }
     }

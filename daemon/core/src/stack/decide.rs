@@ -47,6 +47,8 @@ pub struct DeployView<'a> {
     pub removing: bool,
     /// The services of the revision that is deployed.
     pub wanted: &'a [String],
+    /// Those of the latest revision. Its new ones are there already, though their deploy comes later.
+    pub latest: &'a [String],
     /// The services that there are.
     pub members: &'a [Member],
     /// What of them was asked to be deployed, by service.
@@ -70,8 +72,9 @@ pub enum DeployAct {
     End(Result<(), String>),
 }
 
-/// What comes next in the deploy of a stack: services that it has no more go first, then one service after the other
-/// is deployed, each after those that it links to. What fails keeps the rest from being deployed.
+/// What comes next in the deploy of a stack: services that neither its revision nor a later one has go first, then one
+/// service of its revision after the other is deployed, each after those that it links to. What fails keeps the rest from
+/// being deployed.
 #[must_use]
 pub fn decide_deploy(view: &DeployView<'_>) -> DeployAct {
     let path = view.path;
@@ -83,7 +86,9 @@ pub fn decide_deploy(view: &DeployView<'_>) -> DeployAct {
     }
     let order = ordered(view.members);
     let wanted: HashSet<&str> = view.wanted.iter().map(String::as_str).collect();
-    let leaving = |member: &&Member| !wanted.contains(member.name.as_str());
+    let latest: HashSet<&str> = view.latest.iter().map(String::as_str).collect();
+    let leaving =
+        |member: &&Member| !wanted.contains(member.name.as_str()) && !latest.contains(member.name.as_str());
     let gone: HashSet<Id> = view.members.iter().filter(leaving).map(|member| member.id).collect();
     if let Some(member) = order.iter().rev().copied().find(leaving) {
         let users: Vec<&str> = users_outside(member, &gone).collect();
@@ -94,7 +99,13 @@ pub fn decide_deploy(view: &DeployView<'_>) -> DeployAct {
             DeployAct::End(Err(format!("service {path}/{name} is not removed, since {users} link to it")))
         };
     }
-    for member in order {
+    let there: HashSet<&str> = view.members.iter().map(|member| member.name.as_str()).collect();
+    // What a later revision has no more may be gone.
+    let missing = |name: &&String| latest.contains(name.as_str()) && !there.contains(name.as_str());
+    if let Some(name) = view.wanted.iter().find(missing) {
+        return DeployAct::End(Err(format!("service {path}/{name} does not exist")));
+    }
+    for member in order.into_iter().filter(|member| wanted.contains(member.name.as_str())) {
         let name = &member.name;
         match view.deploys.get(&member.id) {
             None => return DeployAct::Deploy(member.id),

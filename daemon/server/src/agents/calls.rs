@@ -203,7 +203,8 @@ async fn outcome_of(agents: &Agents, handle: &Handle, call: Call) -> Result<Valu
         }
         Call::SetVolumeState { node: _, state } => {
             let volumes = store.volume_instances();
-            let known = until_done(STATE_WITHIN, || volumes.set_state(node, &state, LIMIT)).await;
+            let place = (handle.grid, node);
+            let known = until_done(STATE_WITHIN, || volumes.set_state(place, &state, LIMIT)).await;
             if known.map_err(unavailable)? {
                 Ok(empty())
             } else {

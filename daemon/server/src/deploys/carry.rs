@@ -47,6 +47,9 @@ struct Work<'a> {
     cancelled: Option<String>,
     /// Where instances are that were not begun, as far as was seen.
     left: BTreeSet<Id>,
+    node_names: HashMap<Id, String>,
+    /// What is to be noted once the next batch is written.
+    events: Vec<DeployEvent>,
     /// How long the last batch of writes took.
     took: Duration,
 }
@@ -79,8 +82,12 @@ impl Hands {
                 if let Some(why) = &row.cancelled {
                     return self.end(claim, row.id, why).await;
                 }
-                let plan = plan(&grid, &asked, None);
-                let report = report(&grid, &node_names, &plan);
+                // A large one takes a while, in which this thread's other work goes on elsewhere.
+                let (plan, report) = tokio::task::block_in_place(|| {
+                    let plan = plan(&grid, &asked, None);
+                    let report = report(&grid, &node_names, &plan);
+                    (plan, report)
+                });
                 let node = |placement: &Placement| {
                     let outcome = placement.outcome.as_ref();
                     (
@@ -93,7 +100,14 @@ impl Hands {
                     Ok(frozen) => frozen,
                     Err(failure) => {
                         tracing::warn!(SERVICE = path, %failure, "a service cannot be deployed as it is");
-                        return self.end(claim, row.id, &aborted(&failure)).await;
+                        let why = aborted(&failure);
+                        let ended = self.give_up(claim, row.id, service.definition.revision, &why).await?;
+                        let message = format!("deploy of {path} errored: {why}");
+                        let (grid, service) = (service.definition.grid, claim.service);
+                        if ended {
+                            self.ledger.note(DeployEvent::new(grid, service, ERROR, message)).await;
+                        }
+                        return Ok(ended);
                     }
                 };
                 let revision = service.definition.revision;
@@ -103,7 +117,7 @@ impl Hands {
         };
         // Nobody else moves them while the claim holds.
         let left = grid.nodes_of(claim.service).collect();
-        drop((grid, node_names));
+        drop(grid);
         let mut work = Work {
             hands: self,
             claim,
@@ -117,6 +131,8 @@ impl Hands {
             notifier: Notifier::new(self.agents.clone()),
             cancelled: row.cancelled,
             left,
+            node_names,
+            events: Vec::new(),
             took: Duration::ZERO,
             service,
         };
@@ -132,6 +148,13 @@ impl Hands {
     /// Ends a deploy that cannot be begun.
     async fn end(&self, claim: Claim, deploy: Id, why: &str) -> Result<bool, Failure> {
         let progress = Progress { end: Some(Err(why.to_owned())), ..Progress::default() };
+        self.ledger.commit(DeployBatch { claim, deploy, progress }).await
+    }
+
+    /// Ends a deploy of a service that cannot be deployed as it is.
+    async fn give_up(&self, claim: Claim, deploy: Id, revision: i64, why: &str) -> Result<bool, Failure> {
+        let (given_up, end) = (Some(revision), Some(Err(why.to_owned())));
+        let progress = Progress { given_up, end, ..Progress::default() };
         self.ledger.commit(DeployBatch { claim, deploy, progress }).await
     }
 }
@@ -158,9 +181,23 @@ impl Work<'_> {
                 let instances: BTreeMap<i64, Id> = progress.instances.iter().map(told).collect();
                 let (ended, volumes) = (progress.end.clone(), !progress.volumes.is_empty());
                 let batch = DeployBatch { claim: self.claim, deploy: self.deploy, progress };
-                if !self.hands.ledger.commit(batch).await? {
-                    self.discard(fresh).await;
-                    return Ok(false);
+                match self.hands.ledger.commit(batch).await {
+                    Ok(true) => {}
+                    Ok(false) => {
+                        self.discard(fresh).await;
+                        return Ok(false);
+                    }
+                    // It would not fit at the next try either.
+                    Err(failure @ Failure::TooLarge) => {
+                        self.discard(fresh).await;
+                        let why = aborted(&failure);
+                        let given_up = self.give_up(fresh.is_some(), &why).await?;
+                        if given_up {
+                            self.finish(Err(why)).await;
+                        }
+                        return Ok(given_up);
+                    }
+                    Err(failure) => return Err(failure),
                 }
                 self.took = SystemClock.now().monotonic.saturating_sub(at);
                 self.hands.agents.tell_soon(surplus);
@@ -170,6 +207,7 @@ impl Work<'_> {
                 }
                 self.notifier.tell(&instances, &look.owners, volumes);
             }
+            let events = self.hands.ledger.note_all(std::mem::take(&mut self.events));
             self.note_places(&look);
             let (together, waits_for) =
                 ((self.took * 4).clamp(TOGETHER, TOGETHER_MAX), self.under_way().len());
@@ -178,13 +216,26 @@ impl Work<'_> {
                 // When all have reported there is nothing more to wait for.
                 tokio::time::timeout(together, watch.reported(waits_for)).await
             };
-            tokio::select! {
-                _ = reports => {}
-                () = told.notified() => {}
-                () = self.notifier.unreached() => {}
-                // What other masters tell may be lost.
-                () = tokio::time::sleep(Patience::default().look) => {}
-            }
+            let woken = async {
+                tokio::select! {
+                    _ = reports => {}
+                    () = told.notified() => {}
+                    () = self.notifier.unreached() => {}
+                    // What other masters tell may be lost.
+                    () = tokio::time::sleep(Patience::default().look) => {}
+                }
+            };
+            tokio::join!(events, woken);
+        }
+    }
+
+    /// Ends it without its steps, for which there may be no room.
+    async fn give_up(&self, first: bool, why: &str) -> Result<bool, Failure> {
+        let (hands, claim, deploy) = (self.hands, self.claim, self.deploy);
+        if first {
+            hands.give_up(claim, deploy, self.service.definition.revision, why).await
+        } else {
+            hands.end(claim, deploy, why).await
         }
     }
 
@@ -238,13 +289,14 @@ impl Work<'_> {
         let under_way = self.under_way();
         self.since.retain(|number, _| under_way.contains_key(number));
         let unreached = self.notifier.take_unreached();
-        let places: BTreeMap<i64, Place> = under_way
-            .keys()
-            .map(|number| {
-                let since = now.saturating_sub(*self.since.entry(*number).or_insert(now));
-                (*number, Place { since, unreached: unreached.get(number).cloned() })
-            })
-            .collect();
+        let mut places: BTreeMap<i64, Place> = BTreeMap::new();
+        for number in under_way.keys() {
+            let since = now.saturating_sub(*self.since.entry(*number).or_insert(now));
+            places.insert(*number, Place { since, unreached: BTreeMap::new() });
+        }
+        for ((number, node), why) in unreached {
+            places.entry(number).or_default().unreached.insert(node, why);
+        }
         let rows: BTreeMap<i64, Row> =
             look.instances.iter().map(|(number, (_, row))| (*number, row.clone())).collect();
         let steps: Vec<Step> = self.steps.iter().map(step).collect();
@@ -284,18 +336,13 @@ impl Work<'_> {
         };
         match act {
             Act::Stop { number, on, to } => {
+                let (path, previous) = (&self.path, self.previous(Some(on)));
+                self.events.push(self.event(INFO, format!("stopping service {path}-{number} on {previous}")));
                 progress.instances.push(write(number, on, "stopped", None));
                 self.step(number, to, StepState::Stopping { on }, look);
             }
             Act::Apply { number, node, warning } => {
-                if let Some(warning) = warning {
-                    tracing::warn!(
-                        SERVICE = self.path,
-                        number,
-                        warning,
-                        "an instance was not stopped where it was"
-                    );
-                }
+                self.events.extend(self.left_behind(number, look, warning));
                 for (volume, named) in &self.volumes {
                     progress.volumes.push(VolumePlace {
                         volume: *volume,
@@ -323,7 +370,8 @@ impl Work<'_> {
                 }
             }
             Act::End(outcome) => {
-                progress.keep = outcome.is_ok().then_some(self.frozen);
+                // Who failed may have left instances of earlier ones.
+                progress.keep = Some(look.frozen.clone());
                 progress.end = Some(outcome);
             }
         }
@@ -350,15 +398,33 @@ impl Work<'_> {
                 for step in &self.steps {
                     if let Some(error) = &step.error {
                         let message = format!("service {path}-{} deploy failed: {error}", step.number);
-                        events.push(self.event(WARN, message));
+                        events.push(self.event(ERROR, message));
                     }
                 }
                 events.push(self.event(ERROR, format!("deploy of {path} errored: {reason}")));
             }
         }
-        for event in events {
-            self.hands.ledger.note(event).await;
+        self.hands.ledger.note_all(events).await;
+    }
+
+    /// What is told of the place that an instance had, when it gets another.
+    fn left_behind(&self, number: i64, look: &Seen, warning: Option<String>) -> Option<DeployEvent> {
+        let path = &self.path;
+        let (_, before) = look.instances.get(&number)?;
+        if let Some(warning) = warning {
+            tracing::warn!(SERVICE = path, number, warning, "an instance was not stopped where it was");
+            let previous = self.previous(before.node);
+            let message = format!("stopping service {path}-{number} on {previous} failed: {warning}");
+            return Some(self.event(WARN, message));
         }
+        // The original's words.
+        let message = format!("Replacing orphaned service {path}-{number} on destroyed node");
+        before.node.is_none().then(|| self.event(WARN, message))
+    }
+
+    fn previous(&self, node: Option<Id>) -> String {
+        let name = node.and_then(|node| self.node_names.get(&node));
+        name.map_or_else(|| "a previous node that is gone".to_owned(), |name| format!("previous node {name}"))
     }
 
     fn event(&self, severity: i32, message: String) -> DeployEvent {

@@ -3,7 +3,7 @@
 
 use std::collections::HashMap;
 
-use futures_util::future::BoxFuture;
+use futures_util::future::{BoxFuture, join_all};
 use kontena_core::election::HolderId;
 use kontena_core::id::Id;
 use kontena_store::{
@@ -115,6 +115,11 @@ impl Ledger {
     /// Writes a batch. False if the claim is another's by now, or the deploy is over or gone.
     pub(super) async fn commit(&self, batch: DeployBatch) -> Result<bool, Failure> {
         self.batches.ask(batch).await?
+    }
+
+    /// Notes what happened, in this order.
+    pub(super) async fn note_all(&self, events: Vec<DeployEvent>) {
+        join_all(events.into_iter().map(|event| self.note(event))).await;
     }
 
     /// Notes what happened; whether that was possible matters to nobody.

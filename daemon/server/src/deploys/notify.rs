@@ -14,14 +14,14 @@ use crate::agents::{Agents, CallError};
 const PATIENCE: Duration = Duration::from_secs(15);
 const RETRY: Duration = Duration::from_millis(500);
 
-/// An instance whose agent could not be told, and why.
-type Missed = (i64, CallError);
+/// An instance, the node whose agent could not be told of it, and why.
+type Missed = (i64, Id, CallError);
 
 /// The calls of one deploy that are under way.
 pub(super) struct Notifier {
     agents: Agents,
     calls: JoinSet<Vec<Missed>>,
-    unreached: BTreeMap<i64, String>,
+    unreached: BTreeMap<(i64, Id), String>,
 }
 
 impl Notifier {
@@ -56,15 +56,16 @@ impl Notifier {
             if let Ok(missed) = ended
                 && !missed.is_empty()
             {
-                self.unreached.extend(missed.into_iter().map(|(number, error)| (number, reason(&error))));
+                let missed = missed.into_iter();
+                self.unreached.extend(missed.map(|(number, node, error)| ((number, node), reason(&error))));
                 return;
             }
         }
         std::future::pending::<()>().await;
     }
 
-    /// The instances whose agents could not be told since the last time, and why.
-    pub(super) fn take_unreached(&mut self) -> BTreeMap<i64, String> {
+    /// The instances whose agents could not be told since the last time, on which node, and why.
+    pub(super) fn take_unreached(&mut self) -> BTreeMap<(i64, Id), String> {
         std::mem::take(&mut self.unreached)
     }
 }
@@ -86,8 +87,10 @@ async fn tell_all(
         _ => (node, tell(agents, node, volumes).await),
     });
     let outcomes = join_all(again).await.into_iter();
-    let missed = outcomes.filter_map(|(node, outcome)| Some((nodes.get(&node)?, outcome.err()?)));
-    missed.flat_map(|(numbers, error)| numbers.iter().map(move |number| (*number, error.clone()))).collect()
+    let missed = outcomes.filter_map(|(node, outcome)| Some((node, nodes.get(&node)?, outcome.err()?)));
+    missed
+        .flat_map(|(node, numbers, error)| numbers.iter().map(move |number| (*number, node, error.clone())))
+        .collect()
 }
 
 /// An agent that lost its master is back in a moment.

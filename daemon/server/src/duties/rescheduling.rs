@@ -205,12 +205,10 @@ impl Rescheduling {
     ) -> Result<(), DutyError> {
         let Situation { id, grid, mut services, unreadable, members } = situation;
         account.unreadable += unreadable;
-        let mut judged = Vec::with_capacity(services.len());
-        for candidate in &services {
-            judged.push(judge(&grid, &candidate.service, &candidate.facts));
-            // Others have their turn between two plans.
-            tokio::task::yield_now().await;
-        }
+        let judgement = |candidate: &Candidate| judge(&grid, &candidate.service, &candidate.facts);
+        // It takes a while, in which this thread's other work goes on elsewhere.
+        let mut judged: Vec<Judgement> =
+            tokio::task::block_in_place(|| services.iter().map(judgement).collect());
         // What instances were seen to use is asked for only where it may change the verdict.
         let limited =
             |candidate: &Candidate| candidate.service.memory.or(candidate.service.memory_swap).is_some();
@@ -226,7 +224,8 @@ impl Rescheduling {
             for at in doubtful {
                 if let (Some(candidate), Some(judgement)) = (services.get_mut(at), judged.get_mut(at)) {
                     candidate.service.memory_seen = seen.get(&candidate.service.id).copied();
-                    *judgement = judge(&grid, &candidate.service, &candidate.facts);
+                    let again = || judge(&grid, &candidate.service, &candidate.facts);
+                    *judgement = tokio::task::block_in_place(again);
                 }
             }
         }

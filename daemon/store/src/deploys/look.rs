@@ -29,6 +29,8 @@ pub struct Sight {
 pub struct Seen {
     /// The instances of the service, by number, with their documents.
     pub instances: BTreeMap<i64, (Id, Row)>,
+    /// What they are made of, as far as it was frozen. Of two with one number both count.
+    pub frozen: BTreeSet<Id>,
     /// Those of the nodes that exist.
     pub hosts: BTreeMap<Id, Host>,
     /// Which masters hold the sessions of these nodes.
@@ -36,6 +38,8 @@ pub struct Seen {
 }
 
 type Instances = BTreeMap<i64, (Id, Row)>;
+/// Instances, and what they are made of.
+type Made = (Instances, BTreeSet<Id>);
 
 impl Deploys {
     /// Looks, for each in their order.
@@ -51,34 +55,35 @@ impl Deploys {
                 hosts.insert(id, host.clone());
                 owners.extend(owner.map(|owner| (id, owner)));
             }
-            Seen { instances: instances.remove(&sight.service).unwrap_or_default(), hosts, owners }
+            let (instances, frozen) = instances.remove(&sight.service).unwrap_or_default();
+            Seen { instances, frozen, hosts, owners }
         };
         Ok(sights.iter().map(seen).collect())
     }
 
     /// The instances of a service, by number. Of two with one number the older counts.
     pub async fn instances(&self, service: Id) -> Result<Instances, Failure> {
-        Ok(self.instances_of(&[service]).await?.remove(&service).unwrap_or_default())
+        Ok(self.instances_of(&[service]).await?.remove(&service).unwrap_or_default().0)
     }
 
-    async fn instances_of(&self, services: &[Id]) -> Result<HashMap<Id, Instances>, Failure> {
+    async fn instances_of(&self, services: &[Id]) -> Result<HashMap<Id, Made>, Failure> {
         let rows = Table::new(self.store.database(), INSTANCES);
         let shown = doc! {
             "grid_service_id": 1, "instance_number": 1, "host_node_id": 1, "desired_state": 1, "deploy_rev": 1, "rev": 1,
-            "state": 1, "error": 1,
+            "state": 1, "error": 1, "frozen_id": 1,
         };
         let filter = doc! { "grid_service_id": { "$in": oids(services.iter().copied()) } };
         let mut rows = rows.fields(filter, doc! {}, shown).await?;
         // The oldest comes last, and stays.
         rows.sort_by_key(|row| std::cmp::Reverse(row.id("_id")));
-        let mut found: HashMap<Id, Instances> = HashMap::new();
+        let mut found: HashMap<Id, Made> = HashMap::new();
         for row in &rows {
-            let (Some(service), Some(number), Some(id)) =
-                (row.id("grid_service_id"), row.whole("instance_number"), row.id("_id"))
-            else {
-                continue;
-            };
-            found.entry(service).or_default().insert(number, (id, instance(row)));
+            let Some(service) = row.id("grid_service_id") else { continue };
+            let (instances, frozen) = found.entry(service).or_default();
+            frozen.extend(row.id("frozen_id"));
+            if let (Some(number), Some(id)) = (row.whole("instance_number"), row.id("_id")) {
+                instances.insert(number, (id, instance(row)));
+            }
         }
         Ok(found)
     }

@@ -1,5 +1,7 @@
 //! One batch of writes of a deploy: all of them take effect, under the own epoch, or none.
 
+use std::collections::BTreeSet;
+
 use kontena_core::deploy::{DeployState, Revision};
 use kontena_core::id::Id;
 use mongodb::bson::{Bson, DateTime, Document, doc};
@@ -8,13 +10,13 @@ use serde_json::{Map, Value};
 use super::{Claim, DEPLOYS, Deploys, StepRow, step_document};
 use crate::claims::CLAIMS;
 use crate::command::Failure;
-use crate::document::{fresh, object_from_json, oid, whole};
+use crate::document::{fresh, object_from_json, oid, oids, whole};
 use crate::grid_services::SERVICES;
 use crate::pod_sources::FROZEN;
 use crate::service_instances::INSTANCES;
 use crate::transaction::{Outcome, Write};
 
-/// The first batch.
+/// The first batch. Nothing is begun if the deploy is called off by now, or its service is stopped.
 #[derive(Clone, Debug)]
 pub struct Begin {
     /// The service as it is now.
@@ -69,10 +71,14 @@ pub struct Progress {
     pub instances: Vec<InstanceWrite>,
     /// The volumes that get a place.
     pub volumes: Vec<VolumePlace>,
+    /// It cannot be begun with this revision of its service, which counts as deployed all the same: nobody asks for it
+    /// again before it is another.
+    pub given_up: Option<i64>,
     /// Only the last has it.
     pub end: Option<Result<(), String>>,
-    /// What all instances are made of now: what was frozen before is not needed any more.
-    pub keep: Option<Id>,
+    /// What instances are made of when one ends that was begun. Nothing else that was frozen is needed any more, whoever
+    /// froze it: only who holds the claim freezes.
+    pub keep: Option<BTreeSet<Id>>,
 }
 
 /// A batch, whose it is, and under which claim.
@@ -119,14 +125,15 @@ impl Deploys {
 fn writes(batches: &[DeployBatch]) -> Vec<Write> {
     let begun: Vec<(Claim, &Begin)> =
         batches.iter().filter_map(|batch| Some((batch.claim, batch.progress.begin.as_ref()?))).collect();
-    let started = |(claim, begin): &(Claim, &Begin)| {
+    let started = |batch: &DeployBatch| {
+        let Progress { begin, given_up, .. } = &batch.progress;
         // One that has none is taken for the first.
-        let revision = match begin.revision {
+        let revision = match begin.as_ref().map(|begin| begin.revision).or(*given_up)? {
             1 => doc! { "$in": [1, Bson::Null] },
             other => doc! { "$eq": whole(other) },
         };
-        let as_read = doc! { "_id": oid(claim.service), "revision": revision };
-        doc! { "q": as_read, "u": { "$currentDate": { "deployed_at": true } } }
+        let as_read = doc! { "_id": oid(batch.claim.service), "revision": revision, "state": "running" };
+        Some(doc! { "q": as_read, "u": { "$currentDate": { "deployed_at": true } } })
     };
     let surplus = |(claim, begin): &(Claim, &Begin)| {
         let last = i64::try_from(begin.plan.len()).unwrap_or(i64::MAX);
@@ -146,13 +153,13 @@ fn writes(batches: &[DeployBatch]) -> Vec<Write> {
     let mut writes = Vec::new();
     writes.extend(each(CLAIMS, batches.iter().map(claim_statement).collect()));
     writes.extend(each(DEPLOYS, batches.iter().map(deploy_statement).collect()));
-    writes.extend(each(SERVICES, begun.iter().map(started).collect()));
+    writes.extend(each(SERVICES, batches.iter().filter_map(started).collect()));
     if !surplus.is_empty() {
         writes.push(Write::RemoveAll { collection: INSTANCES, filter: doc! { "$or": surplus } });
     }
     let outdated = |batch: &DeployBatch| {
-        let kept = oid(batch.progress.keep?);
-        Some(doc! { "grid_service_id": oid(batch.claim.service), "_id": { "$ne": kept } })
+        let kept = oids(batch.progress.keep.as_ref()?.iter().copied());
+        Some(doc! { "grid_service_id": oid(batch.claim.service), "_id": { "$nin": kept } })
     };
     let outdated: Vec<Document> = batches.iter().filter_map(outdated).collect();
     if !outdated.is_empty() {
@@ -173,12 +180,15 @@ fn claim_statement(batch: &DeployBatch) -> Document {
 }
 
 fn deploy_statement(batch: &DeployBatch) -> Document {
-    let open = doc! { "_id": oid(batch.deploy), "finished_at": Bson::Null };
+    let mut open = doc! { "_id": oid(batch.deploy), "finished_at": Bson::Null };
+    if batch.progress.begin.is_some() {
+        open.insert("cancel_reason", Bson::Null);
+    }
     doc! { "q": open, "u": deploy_change(&batch.progress) }
 }
 
 fn deploy_change(progress: &Progress) -> Document {
-    let Progress { begin, steps, instances: _, volumes: _, end, keep: _ } = progress;
+    let Progress { begin, steps, instances: _, volumes: _, given_up: _, end, keep: _ } = progress;
     let mut set =
         doc! { "grid_service_instance_deploys": steps.iter().map(step_document).collect::<Vec<Bson>>() };
     let mut dates = doc! { "updated_at": true };

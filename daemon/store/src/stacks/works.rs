@@ -45,6 +45,8 @@ pub struct NextDeploy {
     pub begun: bool,
     /// The services of the revision that is deployed.
     pub wanted: Vec<String>,
+    /// Those of the latest revision.
+    pub latest: Vec<String>,
     /// What of them was asked to be deployed.
     pub deploys: BTreeMap<Id, MemberDeploy>,
 }
@@ -65,6 +67,8 @@ pub struct StackLook {
     /// The oldest deploy that is not over.
     pub deploy: Option<NextDeploy>,
     moves: i64,
+    /// The stack as it was seen before anything else of it.
+    edits: Bson,
 }
 
 /// One move.
@@ -164,6 +168,8 @@ impl Stacks {
         }
         let grid = row.id("grid_id").ok_or_else(|| Failure::unknown("a stack of no grid"))?;
         let grids = self.store.grids().names([grid]).await?;
+        // Before the latest revision: what is there belongs to none that is later than that.
+        let members = self.members(grid, stack).await?;
         let deploy = match deploys.first() {
             Some(deploy) => Some(self.next_deploy(stack, deploy).await?),
             None => None,
@@ -174,16 +180,26 @@ impl Stacks {
             path: format!("{named}/{}", row.text_or_empty("name")),
             removal: removal.map(|removal| removal.flag("stopped").unwrap_or_default()),
             blocked: removal.and_then(|removal| removal.text("blocked")),
-            members: self.members(grid, stack).await?,
+            members,
             deploy,
             moves,
+            edits: row.get("edits").cloned().unwrap_or(Bson::Null),
         }))
     }
 
     async fn next_deploy(&self, stack: Id, row: &Document) -> Result<NextDeploy, Failure> {
         let id = row.own_id()?;
-        let revision = doc! { "stack_id": oid(stack), "revision": row.get("stack_revision").cloned() };
-        let revision = self.table(REVISIONS).one(revision).await?.unwrap_or_default();
+        let of_stack = doc! { "stack_id": oid(stack) };
+        let deployed = doc! { "stack_id": oid(stack), "revision": row.get("stack_revision").cloned() };
+        let revisions = self.table(REVISIONS);
+        let (revision, latest) = futures_util::try_join!(
+            revisions.one(deployed),
+            revisions.some(of_stack, doc! { "revision": -1 }, 1)
+        )?;
+        let services = |revision: Option<&Document>| -> Vec<String> {
+            let services = revision.map(|revision| revision.documents("services")).unwrap_or_default();
+            services.iter().filter_map(|row| row.text("name")).collect()
+        };
         let pipeline = vec![
             doc! { "$match": { "stack_deploy_id": oid(id) } },
             doc! { "$project": {
@@ -205,7 +221,8 @@ impl Stacks {
         Ok(NextDeploy {
             id,
             begun: DeployState::named(&row.text_or_empty("_deploy_state")) == DeployState::Ongoing,
-            wanted: revision.documents("services").iter().filter_map(|row| row.text("name")).collect(),
+            wanted: services(revision.as_ref()),
+            latest: services(latest.first()),
             deploys: deploys.iter().filter_map(deploy).collect(),
         })
     }
@@ -276,6 +293,13 @@ impl Stacks {
             }
             StackMove::Drop { deploy, service } => {
                 writes.push(progress(*deploy, doc! {}));
+                // A later revision may have it again: not if the stack was changed since. And who changes the stack at
+                // the same time counts on a service that goes.
+                writes.push(Write::Change {
+                    collection: STACKS,
+                    filter: doc! { "_id": oid(stack), "edits": look.edits.clone() },
+                    change: doc! { "$inc": { "edits": Bson::Int64(1) } },
+                });
                 writes.extend(removing(*service));
             }
             StackMove::End { deploy, outcome } => {

@@ -8,7 +8,7 @@ use super::parts::{
 use crate::form::{Form, Invalid, boolean, fields, float, integer, list, text, text_map};
 
 /// More instances than this the numbers of the nodes and of the host names do not bear.
-pub(super) const INSTANCES_MAX: i64 = 100_000;
+pub(super) const INSTANCES_MAX: i64 = 10_000;
 /// The longest entry of an environment that engines take.
 pub const ENV_MAX: usize = 131_072;
 

@@ -14,6 +14,8 @@ use super::refused::Refused;
 
 /// No sensible body is larger; a stack file with everything in it is some hundred kilobytes.
 const BODY_MAX: usize = 4 << 20;
+/// Nor are parameters of `OAuth2`; these bodies are read before it is known who sends them.
+const PARAMETERS_MAX: usize = 64 << 10;
 /// The database takes documents nested a hundred deep, of which the store needs some.
 const DEPTH_MAX: usize = 64;
 /// How long a body may take to come.
@@ -27,8 +29,8 @@ pub(super) struct Submitted {
     pub(super) raw: String,
 }
 
-async fn read(request: Request) -> Result<Vec<u8>, Refused> {
-    match tokio::time::timeout(WITHIN, to_bytes(request.into_body(), BODY_MAX)).await {
+async fn read(request: Request, most: usize) -> Result<Vec<u8>, Refused> {
+    match tokio::time::timeout(WITHIN, to_bytes(request.into_body(), most)).await {
         Ok(Ok(bytes)) => Ok(bytes.into()),
         Ok(Err(_)) => Err(Refused::TooLarge),
         Err(_) => Err(Refused::Late),
@@ -60,7 +62,7 @@ impl<S: Send + Sync> FromRequest<S> for Submitted {
     type Rejection = Refused;
 
     async fn from_request(request: Request, _: &S) -> Result<Self, Refused> {
-        let raw = String::from_utf8(read(request).await?).map_err(|_| Refused::Json)?;
+        let raw = String::from_utf8(read(request, BODY_MAX).await?).map_err(|_| Refused::Json)?;
         let fields = if raw.trim().is_empty() { Map::new() } else { object(&raw).ok_or(Refused::Json)? };
         Ok(Self { fields, raw })
     }
@@ -77,7 +79,7 @@ impl<S: Send + Sync> FromRequest<S> for Parameters {
             request.headers().get(CONTENT_TYPE).and_then(|kind| kind.to_str().ok()).unwrap_or_default();
         let json = kind.split(';').next().is_some_and(|kind| kind.trim() == "application/json");
         let mut fields = form(request.uri().query().unwrap_or_default().as_bytes());
-        let body = read(request).await?;
+        let body = read(request, PARAMETERS_MAX).await?;
         if json {
             let text = String::from_utf8(body).unwrap_or_default();
             let text = if text.trim().is_empty() { "{}" } else { &text };
