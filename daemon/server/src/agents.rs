@@ -83,7 +83,7 @@ struct Shared {
     pods: Gather<Id, Vec<InstanceRow>>,
     volumes: Gather<Id, Vec<PlacedVolume>>,
     endings: Gather<Ended, ()>,
-    pod_nodes: Gather<Id, PodNode>,
+    pod_nodes: Gather<Id, Option<PodNode>>,
     frozen: frozen::Frozen,
     migrated: tokio::sync::OnceCell<()>,
     claimers: claimers::Claimers,
@@ -332,7 +332,7 @@ fn states(store: &Store, gathers: &mut Gathers) -> Gather<(Session, PodState), R
     })
 }
 
-fn pod_nodes(store: &Store, gathers: &mut Gathers) -> Gather<Id, PodNode> {
+fn pod_nodes(store: &Store, gathers: &mut Gathers) -> Gather<Id, Option<PodNode>> {
     let pods = store.pods();
     gather::gather(gathers, 500, move |batch: Vec<Id>| {
         let pods = pods.clone();

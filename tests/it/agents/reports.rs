@@ -248,6 +248,19 @@ async fn volumes_are_listed_whole_and_keep_the_ids_that_agents_know() -> Result<
 }
 
 #[tokio::test]
+async fn an_agent_of_a_removed_node_is_not_told_that_it_has_nothing() -> Result<()> {
+    let stage = Stage::set().await?;
+    let (mut agent, node) = connected(&stage).await?;
+    stage.outside.collection("host_nodes").delete_one(doc! { "name": "node-1" }).await?;
+    // It destroys what is missing in a list, and keeps all where there is none.
+    for list in ["/node_service_pods/list", "/node_volumes/list"] {
+        let answer = agent.ask(list, vec![node.clone()]).await?;
+        assert_eq!(answer, fault(500, "RuntimeError: Node not found"), "{list}");
+    }
+    Ok(())
+}
+
+#[tokio::test]
 async fn logs_events_and_statistics_arrive() -> Result<()> {
     let stage = Stage::set().await?;
     let (mut agent, node) = connected(&stage).await?;

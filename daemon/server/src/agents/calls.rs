@@ -184,6 +184,9 @@ async fn outcome_of(agents: &Agents, handle: &Handle, call: Call) -> Result<Valu
         Call::ListPods { node: _ } => pods::list(agents, node).await,
         Call::ListVolumes { node: _ } => {
             let rows = agents.0.volumes.ask(node).await.map_err(unavailable)?;
+            if rows.is_empty() {
+                pods::node_of(agents, node).await?;
+            }
             Ok(bodies::volumes(&rows))
         }
         Call::SetPodState { node: _, state } => {

@@ -19,11 +19,19 @@ pub(super) async fn list(agents: &Agents, node: Id) -> Result<Value, Fault> {
     // Boxed, since of ten thousand agents that come at once all wait for their rows, and few have any.
     let pods = if rows.is_empty() {
         migrated(agents).boxed().await?;
+        node_of(agents, node).boxed().await?;
         Vec::new()
     } else {
         of_rows(agents, node, rows).boxed().await?
     };
     Ok(map([("service_pods", Value::Array(pods))]))
+}
+
+/// The node itself, read after what belongs to it: its removal takes all that from it at once, and until its agent is told
+/// to stop it must not destroy what it has.
+pub(super) async fn node_of(agents: &Agents, node: Id) -> Result<PodNode, Fault> {
+    let found = agents.0.pod_nodes.ask(node).await.map_err(unavailable)?;
+    found.ok_or_else(|| Fault::new(500, "RuntimeError: Node not found"))
 }
 
 /// That a node has no instances means something only in a database that has instances. This is asked once: no
@@ -39,7 +47,7 @@ async fn migrated(agents: &Agents) -> Result<(), Fault> {
 
 async fn of_rows(agents: &Agents, node: Id, rows: Vec<InstanceRow>) -> Result<Vec<Value>, Fault> {
     let store = &agents.0.store;
-    let place = agents.0.pod_nodes.ask(node).await.map_err(unavailable)?;
+    let place = node_of(agents, node).await?;
     let frozen = agents.0.frozen.of(&rows).await.map_err(unavailable)?;
     let unfrozen: Vec<Id> = rows.iter().filter(|row| row.frozen.is_none()).map(|row| row.service).collect();
     let current = match (place.grid, unfrozen.is_empty()) {

@@ -43,8 +43,8 @@ impl Pods {
         Self { database }
     }
 
-    /// Nodes, in the order asked for.
-    pub async fn nodes(&self, nodes: &[Id], limit: Duration) -> Result<Vec<PodNode>, Failure> {
+    /// Nodes, in the order asked for; `None` for those that are gone.
+    pub async fn nodes(&self, nodes: &[Id], limit: Duration) -> Result<Vec<Option<PodNode>>, Failure> {
         let filter = doc! { "_id": { "$in": oids(nodes.iter().copied()) } };
         let fields = doc! { "name": 1, "grid_id": 1, "volume_drivers": 1 };
         let collection = self.database.collection::<Document>("host_nodes");
@@ -58,9 +58,7 @@ impl Pods {
         };
         let found: HashMap<Id, PodNode> =
             rows.iter().filter_map(|row| Some((row.id("_id")?, node(row)))).collect();
-        let found = nodes.iter().map(|id| found.get(id).cloned());
-        let whole: Option<Vec<PodNode>> = found.collect();
-        whole.ok_or_else(|| Failure::unknown("a node is gone"))
+        Ok(nodes.iter().map(|id| found.get(id).cloned()).collect())
     }
 
     /// What the pods of these services of a grid are made of now.

@@ -11,11 +11,13 @@ use axum::http::{HeaderMap, HeaderName, HeaderValue, Method, StatusCode};
 use axum::middleware::Next;
 use axum::response::{IntoResponse, Response};
 use kontena_core::access::LOCAL_ADMIN;
+use kontena_core::clock::Clock;
 
 use super::answer::{HTML, JSON, typed};
 use super::caller::{Caller, Client};
 use super::compress;
 use super::refused::{OAuth, Refused, bad_token, render};
+use crate::clock::SystemClock;
 use crate::http::{Admission, Api};
 
 /// How long a request may take until its answer begins.
@@ -28,8 +30,7 @@ const AUTHORITY_ANSWER_WITHIN: Duration = Duration::from_secs(3060);
 const ENGINES: &str = "/v1/containers/";
 /// What is asked of the authority.
 const AUTHORITY: [&str; 2] = ["/certificates", "/domain_authorizations"];
-/// Requests to the token routes that a client may make in a minute, on each master as on each process of the original:
-/// who always comes to the same one has no fewer.
+/// Requests to the token routes that a client may make in a minute, on all masters together.
 const TOKEN_RATE: f64 = 60.0;
 const VERSION: HeaderName = HeaderName::from_static("x-kontena-version");
 const FORWARDED_FOR: HeaderName = HeaderName::from_static("x-forwarded-for");
@@ -125,7 +126,7 @@ async fn identify(api: &Api, admission: Admission, request: &Parts) -> Result<Cl
     let address = client_address(api, request);
     let user_agent = headers.get(USER_AGENT).and_then(|agent| agent.to_str().ok()).map(str::to_owned);
     let limited = path.starts_with("/oauth2/token") || path.starts_with("/authenticate");
-    if limited && !address.is_loopback() && !api.resources.admit(address, TOKEN_RATE) {
+    if limited && !address.is_loopback() && !api.resources.admit(address, TOKEN_RATE / live_masters(api)) {
         return Err(Box::new(Refused::TooMany.into_response()));
     }
     if EXCLUDED.contains(&path) {
@@ -182,4 +183,12 @@ pub(in crate::http) fn client_address(api: &Api, request: &Parts) -> IpAddr {
         address = before.to_canonical();
     }
     address
+}
+
+/// Over how many masters a client's requests are spread.
+fn live_masters(api: &Api) -> f64 {
+    let picture = api.picture.borrow();
+    let now = SystemClock.now().monotonic;
+    let live = picture.rows.iter().filter(|row| !row.ended && !picture.roll.is_lost(now, row.id)).count();
+    u32::try_from(live.max(1)).map_or(1.0, f64::from)
 }
