@@ -17,4 +17,5 @@ pub use affinity::{Affinity, AffinityFault};
 pub use grid::{Container, Grid, Instance, Memory, Neighbour, Node};
 pub use plan::{Choice, Placement, Plan, Unplaced, plan};
 pub use report::{Reason, Refusal};
+pub(crate) use service::INSTANCES_MAX;
 pub use service::{NamedVolume, Service, Strategy};

@@ -12,6 +12,7 @@ pub use parts::{
 
 use super::is_strict_name;
 use crate::form::{Form, Invalid, boolean, integer, text};
+use crate::scheduler::INSTANCES_MAX;
 
 /// The longest name that a host may have.
 const HOST_NAME_MAX: usize = 64;
@@ -104,7 +105,7 @@ impl Scale {
     /// Reads a request.
     pub fn read(input: &Map<String, Value>) -> Result<Self, Invalid> {
         let mut form = Form::new(input);
-        let instances = form.required("instances", &integer().within(0, fields::INSTANCES_MAX));
+        let instances = form.required("instances", &integer().within(0, INSTANCES_MAX.into()));
         form.conclude(instances.map(|instances| Self { instances }))
     }
 }

@@ -16,8 +16,9 @@ pub enum Strategy {
     Random,
 }
 
-/// More instances of one service are not planned.
-const INSTANCES_MAX: usize = 10_000;
+/// More instances of one service than this the numbers of the nodes, of the host names and the record of a deploy do not
+/// bear.
+pub(crate) const INSTANCES_MAX: u16 = 10_000;
 
 impl Strategy {
     /// By the name that services have it under; a name that is not known spreads evenly.
@@ -40,11 +41,10 @@ impl Strategy {
         })
     }
 
-    /// How many instances there are when `nodes` nodes take them. On each node so many may be wanted that they would fit
-    /// nowhere, the record of their deploy included: there is an end.
+    /// How many instances there are when `nodes` nodes take them; there is an end to how many are wanted on each.
     pub(super) fn count(self, nodes: usize, wanted: usize) -> usize {
         match self {
-            Self::Daemon => nodes.saturating_mul(wanted).min(INSTANCES_MAX),
+            Self::Daemon => nodes.saturating_mul(wanted).min(usize::from(INSTANCES_MAX)),
             Self::HighAvailability | Self::Random => wanted,
         }
     }

@@ -14,6 +14,7 @@ use kontena_store::{
     ServiceRow, Sight, StepRow, VolumePlace,
 };
 use tokio::sync::Notify;
+use tokio::task::block_in_place;
 
 use super::notify::Notifier;
 use super::report::report;
@@ -63,11 +64,11 @@ impl Hands {
         told: &Notify,
     ) -> Result<bool, Failure> {
         let Some(surroundings) = self.ledger.surroundings(claim.service).await? else {
-            return self.end(claim, row.id, "service is gone").await;
+            return self.end(claim, row.id, None, "service is gone").await;
         };
         let (service, scene) = match surroundings {
             Ok(surroundings) => surroundings,
-            Err(failure) => return self.end(claim, row.id, &aborted(&failure)).await,
+            Err(failure) => return self.end(claim, row.id, None, &aborted(&failure)).await,
         };
         let Scene { grid, service: asked, volumes, grid_name, node_names } = scene;
         let path = format!("{grid_name}/{}/{}", asked.stack, asked.name);
@@ -75,15 +76,15 @@ impl Hands {
         let (frozen, planned) = match row.frozen {
             Some(frozen) => (frozen, row.plan),
             None if service.state != "running" => {
-                return self.end(claim, row.id, "service is not running").await;
+                return self.end(claim, row.id, None, "service is not running").await;
             }
             None => {
                 // Called off before its turn: it has no effect at all.
                 if let Some(why) = &row.cancelled {
-                    return self.end(claim, row.id, why).await;
+                    return self.end(claim, row.id, None, why).await;
                 }
                 // A large one takes a while, in which this thread's other work goes on elsewhere.
-                let (plan, report) = tokio::task::block_in_place(|| {
+                let (plan, report) = block_in_place(|| {
                     let plan = plan(&grid, &asked, None);
                     let report = report(&grid, &node_names, &plan);
                     (plan, report)
@@ -101,7 +102,8 @@ impl Hands {
                     Err(failure) => {
                         tracing::warn!(SERVICE = path, %failure, "a service cannot be deployed as it is");
                         let why = aborted(&failure);
-                        let ended = self.give_up(claim, row.id, service.definition.revision, &why).await?;
+                        let revision = service.definition.revision;
+                        let ended = self.end(claim, row.id, Some(revision), &why).await?;
                         let message = format!("deploy of {path} errored: {why}");
                         let (grid, service) = (service.definition.grid, claim.service);
                         if ended {
@@ -145,16 +147,9 @@ impl Hands {
         outcome
     }
 
-    /// Ends a deploy that cannot be begun.
-    async fn end(&self, claim: Claim, deploy: Id, why: &str) -> Result<bool, Failure> {
-        let progress = Progress { end: Some(Err(why.to_owned())), ..Progress::default() };
-        self.ledger.commit(DeployBatch { claim, deploy, progress }).await
-    }
-
-    /// Ends a deploy of a service that cannot be deployed as it is.
-    async fn give_up(&self, claim: Claim, deploy: Id, revision: i64, why: &str) -> Result<bool, Failure> {
-        let (given_up, end) = (Some(revision), Some(Err(why.to_owned())));
-        let progress = Progress { given_up, end, ..Progress::default() };
+    /// Ends a deploy without its steps. `given_up` is the revision of its service that cannot be deployed as it is.
+    async fn end(&self, claim: Claim, deploy: Id, given_up: Option<i64>, why: &str) -> Result<bool, Failure> {
+        let progress = Progress { given_up, end: Some(Err(why.to_owned())), ..Progress::default() };
         self.ledger.commit(DeployBatch { claim, deploy, progress }).await
     }
 }
@@ -187,15 +182,16 @@ impl Work<'_> {
                         self.discard(fresh).await;
                         return Ok(false);
                     }
-                    // It would not fit at the next try either.
+                    // It would not fit at the next try either. There may be no room for its steps.
                     Err(failure @ Failure::TooLarge) => {
                         self.discard(fresh).await;
                         let why = aborted(&failure);
-                        let given_up = self.give_up(fresh.is_some(), &why).await?;
-                        if given_up {
+                        let given_up = fresh.map(|_| self.service.definition.revision);
+                        let ended = self.hands.end(self.claim, self.deploy, given_up, &why).await?;
+                        if ended {
                             self.finish(Err(why)).await;
                         }
-                        return Ok(given_up);
+                        return Ok(ended);
                     }
                     Err(failure) => return Err(failure),
                 }
@@ -226,16 +222,6 @@ impl Work<'_> {
                 }
             };
             tokio::join!(events, woken);
-        }
-    }
-
-    /// Ends it without its steps, for which there may be no room.
-    async fn give_up(&self, first: bool, why: &str) -> Result<bool, Failure> {
-        let (hands, claim, deploy) = (self.hands, self.claim, self.deploy);
-        if first {
-            hands.give_up(claim, deploy, self.service.definition.revision, why).await
-        } else {
-            hands.end(claim, deploy, why).await
         }
     }
 
@@ -288,15 +274,14 @@ impl Work<'_> {
         let now = SystemClock.now().monotonic;
         let under_way = self.under_way();
         self.since.retain(|number, _| under_way.contains_key(number));
-        let unreached = self.notifier.take_unreached();
-        let mut places: BTreeMap<i64, Place> = BTreeMap::new();
-        for number in under_way.keys() {
-            let since = now.saturating_sub(*self.since.entry(*number).or_insert(now));
-            places.insert(*number, Place { since, unreached: BTreeMap::new() });
-        }
-        for ((number, node), why) in unreached {
-            places.entry(number).or_default().unreached.insert(node, why);
-        }
+        let mut unreached = self.notifier.take_unreached();
+        let places: BTreeMap<i64, Place> = under_way
+            .keys()
+            .map(|number| {
+                let since = now.saturating_sub(*self.since.entry(*number).or_insert(now));
+                (*number, Place { since, unreached: unreached.remove(number).unwrap_or_default() })
+            })
+            .collect();
         let rows: BTreeMap<i64, Row> =
             look.instances.iter().map(|(number, (_, row))| (*number, row.clone())).collect();
         let steps: Vec<Step> = self.steps.iter().map(step).collect();

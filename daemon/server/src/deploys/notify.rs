@@ -21,7 +21,7 @@ type Missed = (i64, Id, CallError);
 pub(super) struct Notifier {
     agents: Agents,
     calls: JoinSet<Vec<Missed>>,
-    unreached: BTreeMap<(i64, Id), String>,
+    unreached: BTreeMap<i64, BTreeMap<Id, String>>,
 }
 
 impl Notifier {
@@ -56,8 +56,9 @@ impl Notifier {
             if let Ok(missed) = ended
                 && !missed.is_empty()
             {
-                let missed = missed.into_iter();
-                self.unreached.extend(missed.map(|(number, node, error)| ((number, node), reason(&error))));
+                for (number, node, error) in missed {
+                    self.unreached.entry(number).or_default().insert(node, reason(&error));
+                }
                 return;
             }
         }
@@ -65,7 +66,7 @@ impl Notifier {
     }
 
     /// The instances whose agents could not be told since the last time, on which node, and why.
-    pub(super) fn take_unreached(&mut self) -> BTreeMap<(i64, Id), String> {
+    pub(super) fn take_unreached(&mut self) -> BTreeMap<i64, BTreeMap<Id, String>> {
         std::mem::take(&mut self.unreached)
     }
 }

@@ -14,6 +14,7 @@ use kontena_core::id::Id;
 use kontena_core::reschedule::{Cause, Judgement, Verdict, judge};
 use kontena_store::{Candidate, Changed, Effect, GridWatch, NewEvent, Situation, WriteError};
 use tokio::sync;
+use tokio::task::block_in_place;
 
 use super::{Duty, DutyError, Leader, READ_LIMIT};
 use crate::clock::SystemClock;
@@ -205,10 +206,9 @@ impl Rescheduling {
     ) -> Result<(), DutyError> {
         let Situation { id, grid, mut services, unreadable, members } = situation;
         account.unreadable += unreadable;
-        let judgement = |candidate: &Candidate| judge(&grid, &candidate.service, &candidate.facts);
+        let look = |candidate: &Candidate| judge(&grid, &candidate.service, &candidate.facts);
         // It takes a while, in which this thread's other work goes on elsewhere.
-        let mut judged: Vec<Judgement> =
-            tokio::task::block_in_place(|| services.iter().map(judgement).collect());
+        let mut judged: Vec<Judgement> = block_in_place(|| services.iter().map(look).collect());
         // What instances were seen to use is asked for only where it may change the verdict.
         let limited =
             |candidate: &Candidate| candidate.service.memory.or(candidate.service.memory_swap).is_some();
@@ -221,13 +221,14 @@ impl Rescheduling {
         if !doubtful.is_empty() {
             let ids: Vec<Id> = doubtful.iter().filter_map(|at| Some(services.get(*at)?.service.id)).collect();
             let seen = leader.store.rescheduling().memory_seen(&ids, READ_LIMIT).await?;
-            for at in doubtful {
-                if let (Some(candidate), Some(judgement)) = (services.get_mut(at), judged.get_mut(at)) {
-                    candidate.service.memory_seen = seen.get(&candidate.service.id).copied();
-                    let again = || judge(&grid, &candidate.service, &candidate.facts);
-                    *judgement = tokio::task::block_in_place(again);
+            block_in_place(|| {
+                for at in doubtful {
+                    if let (Some(candidate), Some(judgement)) = (services.get_mut(at), judged.get_mut(at)) {
+                        candidate.service.memory_seen = seen.get(&candidate.service.id).copied();
+                        *judgement = look(candidate);
+                    }
                 }
-            }
+            });
         }
         let now = SystemClock.now().monotonic;
         let again = judged.iter().filter_map(|judgement| judgement.again).min();

@@ -6,9 +6,8 @@ use super::parts::{
     CertificateUse, DeployOptions, HealthCheckInput, HookInput, LinkInput, MountInput, PortInput, SecretUse,
 };
 use crate::form::{Form, Invalid, boolean, fields, float, integer, list, text, text_map};
+use crate::scheduler::INSTANCES_MAX;
 
-/// More instances than this the numbers of the nodes and of the host names do not bear.
-pub(super) const INSTANCES_MAX: i64 = 10_000;
 /// The longest entry of an environment that engines take.
 pub const ENV_MAX: usize = 131_072;
 
@@ -54,7 +53,7 @@ pub struct ServiceFields {
 impl ServiceFields {
     /// Reads them. Some are given once and for all when a service is `new`.
     pub(super) fn read(form: &mut Form<'_>, image: Option<String>, new: bool) -> Self {
-        let count = integer().within(0, INSTANCES_MAX);
+        let count = integer().within(0, INSTANCES_MAX.into());
         let entry = text().max(ENV_MAX).matching(|entry| entry.find('=').is_some_and(|at| at > 0));
         let texts = list(text());
         // Faults are told in this order, which is the original's.
